@@ -1,0 +1,81 @@
+// The exceptions that ndtorch throws beside pybind11's own, and the words all messages share.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+#include <c10/util/StringUtil.h>
+#include <ndtorch/detail/numpy_api.h>
+#include <pybind11/pybind11.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace ndtorch {
+namespace detail __attribute__((visibility("hidden"))) {
+
+// pybind11 has no C++ type for NotImplementedError, which PyTorch raises for meta tensors.
+class not_implemented_error : public py::builtin_exception {
+ public:
+  using py::builtin_exception::builtin_exception;
+  void set_error() const override { PyErr_SetString(PyExc_NotImplementedError, what()); }
+};
+
+// Runs LibTorch code and turns its exceptions into those that the same call raises in Python, with
+// their text but without the C++ backtrace (types: torch/csrc/Exceptions.h, PyTorch 2.13).
+template <class Function>
+decltype(auto) with_python_errors(Function&& function) {
+  try {
+    return std::forward<Function>(function)();
+  } catch (const c10::IndexError& error) {
+    throw py::index_error(error.what_without_backtrace());
+  } catch (const c10::ValueError& error) {
+    throw py::value_error(error.what_without_backtrace());
+  } catch (const c10::TypeError& error) {
+    throw py::type_error(error.what_without_backtrace());
+  } catch (const c10::NotImplementedError& error) {
+    throw not_implemented_error(error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    throw std::runtime_error(error.what_without_backtrace());
+  }
+}
+
+// Conversions touch Python objects: without the GIL they corrupt the interpreter silently. The check
+// costs as much as a small conversion, so only debug builds have it.
+inline void check_gil([[maybe_unused]] const char* function) {
+#ifndef NDEBUG
+  if (PyGILState_Check() == 0) {
+    throw std::runtime_error(std::string("ndtorch::") + function +
+                             " was called without the GIL: take it first, with "
+                             "pybind11::gil_scoped_acquire");
+  }
+#endif
+}
+
+inline std::string type_name(py::handle object) { return Py_TYPE(object.ptr())->tp_name; }
+
+// "(3, 4)", as Python prints a tuple.
+inline std::string tuple_text(const npy_intp* values, int count) {
+  std::string text = "(";
+  for (int i = 0; i < count; ++i) text += c10::str(i > 0 ? ", " : "", values[i]);
+  return text + (count == 1 ? ",)" : ")");
+}
+
+// "float32", ">f8", "[('x', '<f4')]".
+inline std::string dtype_text(const PyArray_Descr* dtype) {
+  return py::str(py::handle(reinterpret_cast<PyObject*>(const_cast<PyArray_Descr*>(dtype))));
+}
+
+inline std::string describe(const array_object* array) {
+  return c10::str("an array of shape ", tuple_text(array->dimensions, array->nd), ", strides ",
+                  tuple_text(array->strides, array->nd), " bytes, dtype ",
+                  dtype_text(array->descr));
+}
+
+inline std::string describe(const at::Tensor& tensor) {
+  return c10::str("a tensor of shape ", tensor.sizes(), ", strides ", tensor.strides(),
+                  " elements, dtype ", tensor.scalar_type(), ", device ", tensor.device());
+}
+
+}  // namespace detail
+}  // namespace ndtorch

@@ -1,0 +1,251 @@
+// Python numbers and nested sequences, of numbers or of arrays: their shape, dtype and elements.
+#pragma once
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/core/Tensor.h>
+#include <c10/core/DefaultDtype.h>
+#include <c10/core/Scalar.h>
+#include <c10/core/ScalarType.h>
+#include <c10/util/DimVector.h>
+#include <ndtorch/detail/array.h>
+#include <ndtorch/detail/copy.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/numpy_api.h>
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ndtorch {
+namespace detail __attribute__((visibility("hidden"))) {
+
+// The leaves of a nested sequence, in order. They are collected, and held, before the first element
+// is stored: reading a sequence may run Python code, which may change what was read before.
+struct nested_data {
+  c10::DimVector sizes;
+  at::ScalarType dtype = at::ScalarType::Undefined;  // promoted from the leaves
+  std::vector<py::object> leaves;                    // numbers, or arrays all of one shape
+};
+
+inline at::ScalarType default_complex_dtype() {
+  switch (c10::get_default_dtype_as_scalartype()) {
+    case at::kHalf:
+      return at::kComplexHalf;
+    case at::kFloat:
+      return at::kComplexFloat;
+    case at::kDouble:
+      return at::kComplexDouble;
+    default:
+      throw std::runtime_error(
+          c10::str("invalid default scalar type for complex: ", c10::get_default_dtype(),
+                   ". Say the dtype in the options."));
+  }
+}
+
+class nested_reader {
+ public:
+  explicit nested_reader(nested_data& data) : data_(data) {}
+
+  void read(py::handle object, std::size_t depth = 0) {
+    if (api().is_array(object)) {
+      check_not_masked(object);
+      const auto* array = reinterpret_cast<const array_object*>(object.ptr());
+      const dtype_entry* entry = find_dtype(array->descr);
+      if (entry == nullptr) throw_unsupported_dtype(array->descr, describe(array));
+      for (int i = 0; i < array->nd; ++i) {
+        enter(object, array->dimensions[i], depth + static_cast<std::size_t>(i));
+      }
+      add_leaf(py::reinterpret_borrow<py::object>(object), entry->scalar_type,
+               depth + static_cast<std::size_t>(array->nd));
+    } else if (api().is_scalar(object)) {
+      auto array = py::reinterpret_steal<py::object>(api().from_scalar(object.ptr(), nullptr));
+      if (!array) throw py::error_already_set();
+      read(array, depth);
+    } else if (PyBool_Check(object.ptr())) {
+      add_leaf(py::reinterpret_borrow<py::object>(object), at::kBool, depth);
+    } else if (PyLong_Check(object.ptr())) {
+      add_leaf(py::reinterpret_borrow<py::object>(object), at::kLong, depth);
+    } else if (PyFloat_Check(object.ptr())) {
+      add_leaf(py::reinterpret_borrow<py::object>(object), c10::get_default_dtype_as_scalartype(),
+               depth);
+    } else if (PyComplex_Check(object.ptr())) {
+      add_leaf(py::reinterpret_borrow<py::object>(object), default_complex_dtype(), depth);
+    } else {
+      read_sequence(object, depth);
+    }
+  }
+
+ private:
+  void read_sequence(py::handle object, std::size_t depth) {
+    if (PyUnicode_Check(object.ptr()) || PyBytes_Check(object.ptr()) ||
+        !PySequence_Check(object.ptr())) {
+      throw py::type_error(
+          c10::str("can't convert an object of type '", type_name(object),
+                   "' to a tensor. Pass an array, a number, or a nested sequence of these."));
+    }
+    if (PySequence_Size(object.ptr()) < 0) throw py::error_already_set();
+    const auto items =
+        py::reinterpret_steal<py::object>(PySequence_Fast(object.ptr(), "not a sequence"));
+    if (!items) throw py::error_already_set();
+    const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
+    enter(object, count, depth);
+    if (count == 0) finish_shape(depth + 1, object);
+    for (Py_ssize_t i = 0; i < count; ++i) {
+      // A list is read in place, and reading an item may shorten it.
+      if (PySequence_Fast_GET_SIZE(items.ptr()) != count) {
+        throw py::value_error("a list changed its length while it was read.");
+      }
+      const auto item = py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items.ptr(), i));
+      read(item, depth + 1);
+    }
+  }
+
+  // The axis at `depth` has `size` items here; everywhere else it must have as many.
+  void enter(py::handle object, std::int64_t size, std::size_t depth) {
+    if (depth >= static_cast<std::size_t>(max_ndim)) {
+      throw py::value_error(c10::str("too many dimensions '", type_name(object), "': a tensor made "
+                                     "from nested sequences has at most ", max_ndim, "."));
+    }
+    if (depth == data_.sizes.size() && !shape_is_known_) {
+      data_.sizes.push_back(size);
+      return;
+    }
+    if (depth >= data_.sizes.size()) {
+      throw py::value_error(c10::str("expected a number at dim ", depth, " (got a ",
+                                     type_name(object), "): ", ragged));
+    }
+    if (data_.sizes[depth] != size) {
+      throw py::value_error(c10::str("expected sequence of length ", data_.sizes[depth], " at dim ",
+                                     depth, " (got ", size, "): ", ragged));
+    }
+  }
+
+  // The first leaf, or the first empty sequence, tells the number of dimensions.
+  void finish_shape(std::size_t depth, py::handle object) {
+    shape_is_known_ = true;
+    if (depth != data_.sizes.size()) {
+      throw py::value_error(c10::str("expected sequence of length ", data_.sizes[depth], " at dim ",
+                                     depth, " (got a ", type_name(object), "): ", ragged));
+    }
+  }
+
+  void add_leaf(py::object leaf, at::ScalarType dtype, std::size_t depth) {
+    finish_shape(depth, leaf);
+    if (data_.dtype == at::ScalarType::Undefined) {
+      data_.dtype = dtype;
+    } else if (data_.dtype != dtype) {
+      data_.dtype = with_python_errors([&] { return c10::promoteTypes(data_.dtype, dtype); });
+    }
+    data_.leaves.push_back(std::move(leaf));
+  }
+
+  static constexpr const char* ragged =
+      "the parts of a tensor must be of the same shape. Pad them, or convert them one by one.";
+
+  nested_data& data_;
+  bool shape_is_known_ = false;
+};
+
+// A number as LibTorch's variant type. `dtype` says how large an int may be.
+inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
+  if (dtype == at::kBool) {
+    const int truth = PyObject_IsTrue(object);
+    if (truth < 0) throw py::error_already_set();
+    return truth != 0;
+  }
+  const bool real = c10::isFloatingType(dtype);
+  if (PyComplex_Check(object)) {
+    if (!c10::isComplexType(dtype)) {
+      throw py::type_error(c10::str("must be real number, not complex: a complex number doesn't fit ",
+                                    dtype, ". Take its real part, or ask for a complex dtype."));
+    }
+    const Py_complex value = PyComplex_AsCComplex(object);
+    return c10::complex<double>(value.real, value.imag);
+  }
+  if (PyFloat_Check(object) || real || c10::isComplexType(dtype)) {
+    const double value = PyFloat_AsDouble(object);
+    if (value == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    return value;
+  }
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
+  if (overflow == 0) return static_cast<std::int64_t>(value);
+  if (overflow > 0 && dtype == at::kUInt64) {
+    const unsigned long long large = PyLong_AsUnsignedLongLong(object);
+    if (PyErr_Occurred() == nullptr) return static_cast<std::uint64_t>(large);
+    PyErr_Clear();
+  }
+  throw py::value_error(c10::str("Overflow when unpacking long long: the int doesn't fit ", dtype,
+                                 ". Ask for a floating dtype, or for kUInt64 below 2**64."));
+}
+
+// Stores a number as one element. Throws runtime_error where its value doesn't fit.
+inline void store_number(PyObject* object, at::ScalarType dtype, void* element) {
+  const c10::Scalar number = number_of(object, dtype);
+  switch (dtype) {
+#define NDTORCH_STORE(type, name)                              \
+  case at::ScalarType::name:                                   \
+    *static_cast<type*>(element) = number.to<type>(); \
+    return;
+    AT_FORALL_SCALAR_TYPES_WITH_COMPLEX(NDTORCH_STORE)
+    NDTORCH_STORE(std::uint16_t, UInt16)
+    NDTORCH_STORE(std::uint32_t, UInt32)
+    NDTORCH_STORE(std::uint64_t, UInt64)
+#undef NDTORCH_STORE
+    default:
+      throw py::type_error(c10::str("Got unsupported ScalarType ", dtype, "."));
+  }
+}
+
+// Copies an array to `element`, where its part of a C-contiguous result begins; returns the end of
+// that part, which is not past `end`.
+inline std::byte* store_array(py::handle object, at::ScalarType dtype, std::byte* element,
+                              const std::byte* end) {
+  const array_source source = read_array(object);
+  strided_view part = source.view;
+  part.data = element;
+  part.dtype = dtype;
+  std::int64_t next = 1;
+  for (int i = part.ndim; i-- > 0;) {
+    part.stride_of[i] = next;
+    next *= part.size_of[i];
+  }
+  part.nbytes = static_cast<std::size_t>(next) * c10::elementSize(dtype);
+  // Python code that ran since the array was first seen may have given it another shape or dtype.
+  if (part.nbytes > static_cast<std::size_t>(end - element)) {
+    throw py::value_error("an array changed its size while the sequence that holds it was read.");
+  }
+  copy_elements(source, borrow_tensor(part));
+  return element + part.nbytes;
+}
+
+// A new tensor from anything but a whole array. Each element is stored once, in its final place.
+inline at::Tensor copy_nested(py::handle object, const target& wanted) {
+  nested_data data;
+  nested_reader(data).read(object);
+  if (data.dtype == at::ScalarType::Undefined) data.dtype = c10::get_default_dtype_as_scalartype();
+  const at::ScalarType dtype = wanted.dtype.value_or(data.dtype);
+  if (wanted.requires_grad) check_may_require_grad(dtype);
+
+  return with_python_errors([&]() -> at::Tensor {
+    at::Tensor result = at::detail::empty_cpu(data.sizes, dtype, wanted.pinned);
+    auto* element = static_cast<std::byte*>(result.mutable_data_ptr());
+    const std::byte* const end = element + result.nbytes();
+    for (const py::object& leaf : data.leaves) {
+      if (api().is_array(leaf)) {
+        element = store_array(leaf, dtype, element, end);
+      } else {
+        store_number(leaf.ptr(), dtype, element);
+        element += c10::elementSize(dtype);
+      }
+    }
+    if (wanted.device.is_cpu()) return result;
+    const py::gil_scoped_release without_gil;
+    return result.to(wanted.device);
+  });
+}
+
+}  // namespace detail
+}  // namespace ndtorch

@@ -1,0 +1,134 @@
+// The LibTorch side: a tensor described as a strided_view, and a tensor built from one.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/StorageImpl.h>
+#include <c10/core/TensorImpl.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/strided_view.h>
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <utility>
+
+namespace ndtorch {
+namespace detail __attribute__((visibility("hidden"))) {
+
+// A tensor on the view's memory. `owner` keeps that alive; its deleter runs when the last tensor on
+// the storage dies. What at::from_blob does, without its std::function and its second pass.
+inline at::Tensor make_tensor(const strided_view& view, at::DataPtr owner) {
+  auto storage = c10::make_intrusive<c10::StorageImpl>(
+      c10::StorageImpl::use_byte_size_t(), c10::SymInt(static_cast<std::int64_t>(view.nbytes)),
+      std::move(owner), /*allocator=*/nullptr, /*resizable=*/false);
+  at::Tensor tensor = at::detail::make_tensor<c10::TensorImpl>(
+      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU),
+      c10::scalarTypeToTypeMeta(view.dtype));
+  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(view.sizes(), view.strides());
+  return tensor;
+}
+
+// The same on memory that the caller keeps alive for as long as the tensor.
+inline at::Tensor borrow_tensor(const strided_view& view) {
+  return make_tensor(view, at::DataPtr(view.data, at::Device(at::kCPU)));
+}
+
+// What NumPy has no form for, on any device: no later step of a conversion could mend it.
+inline void check_layout(const at::Tensor& tensor) {
+  if (!tensor.defined()) {
+    throw py::type_error(
+        "can't convert an undefined tensor to numpy. Give it a value first; at::Tensor() has none.");
+  }
+  if (tensor.is_nested()) {
+    throw py::type_error(
+        "can't convert nested tensor to numpy. Use Tensor.to_padded_tensor() or Tensor.unbind() "
+        "first.");
+  }
+  if (tensor.layout() != at::kStrided) {
+    throw py::type_error(c10::str("can't convert ", tensor.layout(),
+                                  " layout tensor to numpy. Use Tensor.to_dense() first. Got a "
+                                  "tensor of shape ",
+                                  tensor.sizes(), ", dtype ", tensor.scalar_type(), ", device ",
+                                  tensor.device(), "."));
+  }
+  if (tensor.dim() > max_ndim) {
+    throw py::value_error(c10::str("number of dimensions must be within [0, ", max_ndim,
+                                   "], as NumPy has no more. Got ", tensor.dim(),
+                                   ". Merge some with Tensor.flatten() or Tensor.reshape()."));
+  }
+}
+
+// Whether the tensor's memory is, as it stands, what the tensor means. The conditions and their
+// words are PyTorch's, in its order (tensor_to_numpy in torch/csrc/utils/tensor_numpy.cpp, 2.13).
+inline void check_shareable(const at::Tensor& tensor) {
+  if (!tensor.device().is_cpu()) {
+    throw py::type_error(c10::str("can't convert ", tensor.device(),
+                                  " device type tensor to numpy. Use Tensor.cpu() to copy the "
+                                  "tensor to host memory first. Got ",
+                                  describe(tensor), "."));
+  }
+  if (c10::GradMode::is_enabled() && tensor.requires_grad()) {
+    throw std::runtime_error(
+        "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+  }
+  if (tensor.is_conj()) {
+    throw std::runtime_error(
+        "Can't call numpy() on Tensor that has conjugate bit set. Use "
+        "tensor.resolve_conj().numpy() instead.");
+  }
+  if (tensor.is_neg()) {
+    throw std::runtime_error(
+        "Can't call numpy() on Tensor that has negative bit set. Use tensor.resolve_neg().numpy() "
+        "instead.");
+  }
+}
+
+// Whether two indices may reach the same element, as in an expanded tensor. Errs on the side of
+// yes: an exact answer is a hard problem, and only strange strides are judged wrongly.
+inline bool may_overlap(const at::Tensor& tensor) {
+  if (tensor.is_non_overlapping_and_dense() || tensor.numel() == 0) return false;
+  struct axis {
+    std::int64_t stride, size;
+  };
+  std::array<axis, max_ndim> axes;
+  std::size_t count = 0;
+  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
+    if (tensor.size(i) > 1) axes[count++] = {tensor.stride(i), tensor.size(i)};
+  }
+  std::sort(axes.begin(), axes.begin() + static_cast<std::ptrdiff_t>(count),
+            [](const axis& a, const axis& b) { return a.stride < b.stride; });
+  std::int64_t reach = 0;  // the farthest element that the axes so far lead to
+  for (std::size_t i = 0; i < count; ++i) {
+    if (axes[i].stride <= reach) return true;
+    reach += axes[i].stride * (axes[i].size - 1);
+  }
+  return false;
+}
+
+// `tensor` has passed the checks above. Where it is to be written, a storage that copies on write
+// gets its own memory here.
+inline strided_view read_tensor(const at::Tensor& tensor, bool writable) {
+  strided_view view;
+  view.dtype = tensor.scalar_type();
+  view.ndim = static_cast<int>(tensor.dim());
+  view.writable = writable && !may_overlap(tensor);
+  view.data = with_python_errors([&] {
+    // const_data_ptr() is the only access that leaves a copy-on-write storage shared.
+    return writable ? tensor.mutable_data_ptr() : const_cast<void*>(tensor.const_data_ptr());
+  });
+  view.nbytes = tensor.storage().nbytes();
+  std::copy(tensor.sizes().begin(), tensor.sizes().end(), view.size_of.begin());
+  std::copy(tensor.strides().begin(), tensor.strides().end(), view.stride_of.begin());
+  if (view.data == nullptr && tensor.numel() > 0) {
+    throw std::runtime_error(c10::str("can't convert a tensor without memory to numpy. Got ",
+                                      describe(tensor), ". Use Tensor.clone() first."));
+  }
+  return view;
+}
+
+}  // namespace detail
+}  // namespace ndtorch

@@ -1,0 +1,247 @@
+// The one table of dtypes: NumPy's on one side, LibTorch's and C++'s on the other.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/numpy_api.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <array>
+#include <complex>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <string>
+#include <type_traits>
+
+namespace ndtorch {
+namespace detail __attribute__((visibility("hidden"))) {
+
+struct dtype_entry {
+  at::ScalarType scalar_type;
+  char kind;      // NumPy's dtype.kind; 0 for a type that the package ml_dtypes adds to NumPy
+  int item_size;  // bytes
+  int type_num;   // the built-in type that an export makes; none for ml_dtypes, which are made by name
+  const char* name;
+
+  constexpr bool is_built_in() const { return kind != 0; }
+};
+
+// To support one more dtype, add its line. Types are told apart by kind and item size, never by
+// number: `long` and `long long` are two numbers in NumPy and one type here.
+inline constexpr dtype_entry dtypes[] = {
+    {at::kDouble, 'f', 8, NPY_FLOAT64, "float64"},
+    {at::kFloat, 'f', 4, NPY_FLOAT32, "float32"},
+    {at::kHalf, 'f', 2, NPY_FLOAT16, "float16"},
+    {at::kComplexFloat, 'c', 8, NPY_COMPLEX64, "complex64"},
+    {at::kComplexDouble, 'c', 16, NPY_COMPLEX128, "complex128"},
+    {at::kLong, 'i', 8, NPY_INT64, "int64"},
+    {at::kInt, 'i', 4, NPY_INT32, "int32"},
+    {at::kShort, 'i', 2, NPY_INT16, "int16"},
+    {at::kChar, 'i', 1, NPY_INT8, "int8"},
+    {at::kUInt64, 'u', 8, NPY_UINT64, "uint64"},
+    {at::kUInt32, 'u', 4, NPY_UINT32, "uint32"},
+    {at::kUInt16, 'u', 2, NPY_UINT16, "uint16"},
+    {at::kByte, 'u', 1, NPY_UINT8, "uint8"},
+    {at::kBool, 'b', 1, NPY_BOOL, "bool"},
+    {at::kBFloat16, 0, 2, NPY_NOTYPE, "bfloat16"},
+    {at::kFloat8_e4m3fn, 0, 1, NPY_NOTYPE, "float8_e4m3fn"},
+    {at::kFloat8_e4m3fnuz, 0, 1, NPY_NOTYPE, "float8_e4m3fnuz"},
+    {at::kFloat8_e5m2, 0, 1, NPY_NOTYPE, "float8_e5m2"},
+    {at::kFloat8_e5m2fnuz, 0, 1, NPY_NOTYPE, "float8_e5m2fnuz"},
+#if __has_include(<c10/util/Float8_e8m0fnu.h>)  // LibTorch 2.7
+    {at::kFloat8_e8m0fnu, 0, 1, NPY_NOTYPE, "float8_e8m0fnu"},
+#endif
+    {at::kComplexHalf, 0, 4, NPY_NOTYPE, "complex32"},
+};
+
+// The two look-ups by value are arrays of positions in the table, made by the compiler.
+inline constexpr std::int8_t no_entry = -1;
+
+inline constexpr auto entry_of_scalar_type = [] {
+  std::array<std::int8_t, static_cast<std::size_t>(at::ScalarType::NumOptions)> positions{};
+  for (auto& position : positions) position = no_entry;
+  for (std::size_t i = 0; i < std::size(dtypes); ++i) {
+    positions[static_cast<std::size_t>(dtypes[i].scalar_type)] = static_cast<std::int8_t>(i);
+  }
+  return positions;
+}();
+
+inline constexpr std::size_t max_item_size = 16;
+
+// Kinds are ASCII letters, told apart by their low five bits.
+constexpr std::size_t kind_and_size(char kind, std::size_t item_size) {
+  return (static_cast<std::size_t>(kind) & 31U) * (max_item_size + 1) + item_size;
+}
+
+inline constexpr auto entry_of_kind_and_size = [] {
+  std::array<std::int8_t, 32 * (max_item_size + 1)> positions{};
+  for (auto& position : positions) position = no_entry;
+  for (std::size_t i = 0; i < std::size(dtypes); ++i) {
+    if (!dtypes[i].is_built_in()) continue;
+    const auto size = static_cast<std::size_t>(dtypes[i].item_size);
+    positions[kind_and_size(dtypes[i].kind, size)] = static_cast<std::int8_t>(i);
+  }
+  return positions;
+}();
+
+constexpr const dtype_entry* entry_at(std::int8_t position) {
+  return position == no_entry ? nullptr : &dtypes[position];
+}
+
+constexpr const dtype_entry* find_dtype(at::ScalarType type) {
+  const auto number = static_cast<std::size_t>(type);
+  return number < entry_of_scalar_type.size() ? entry_at(entry_of_scalar_type[number]) : nullptr;
+}
+
+// nullptr where the dtype is not in the table. Its byte order plays no part.
+inline const dtype_entry* find_dtype(const PyArray_Descr* dtype) {
+  const auto size = static_cast<std::size_t>(item_size(dtype));
+  if (dtype->type_num < NPY_USERDEF) {
+    return size <= max_item_size ? entry_at(entry_of_kind_and_size[kind_and_size(dtype->kind, size)])
+                                 : nullptr;
+  }
+  // A type that ml_dtypes registered. The scalar type's name says so without importing the package.
+  static constexpr char package[] = "ml_dtypes.";
+  const char* name = dtype->typeobj->tp_name;
+  if (std::strncmp(name, package, sizeof(package) - 1) != 0) return nullptr;
+  name += sizeof(package) - 1;
+  for (const dtype_entry& entry : dtypes) {
+    if (!entry.is_built_in() && std::strcmp(entry.name, name) == 0 &&
+        static_cast<std::size_t>(entry.item_size) == size) {
+      return &entry;
+    }
+  }
+  return nullptr;
+}
+
+inline std::string supported_dtypes() {
+  std::string text;
+  for (const dtype_entry& entry : dtypes) {
+    if (!entry.is_built_in()) continue;
+    text += (text.empty() ? "" : entry.scalar_type == at::kBool ? ", and " : ", ");
+    text += entry.name;
+  }
+  text += "; with the package ml_dtypes also";
+  const char* separator = " ";
+  for (const dtype_entry& entry : dtypes) {
+    if (entry.is_built_in()) continue;
+    text += separator;
+    text += entry.name;
+    separator = ", ";
+  }
+  return text;
+}
+
+[[noreturn]] inline void throw_unsupported_dtype(const PyArray_Descr* dtype,
+                                                 const std::string& what_came) {
+  throw py::type_error(c10::str(
+      "can't convert np.ndarray of type ", dtype->typeobj->tp_name,
+      ". The only supported types are: ", supported_dtypes(), ". Got ", what_came,
+      ". Convert the data to one of these first, for example with array.astype(np.float32)."));
+}
+
+// A new reference to NumPy's dtype for a scalar type. Throws type_error where there is none.
+inline PyArray_Descr* new_descr(at::ScalarType type) {
+  const dtype_entry* entry = find_dtype(type);
+  if (entry == nullptr) {
+    throw py::type_error(c10::str(
+        "Got unsupported ScalarType ", type,
+        ". NumPy has no such dtype: ",
+        c10::isQIntType(type) ? "call tensor.dequantize() or tensor.int_repr() first."
+                              : "convert the tensor first, for example with tensor.to(at::kFloat)."));
+  }
+  if (entry->is_built_in()) return api().descr_from_type(entry->type_num);
+
+  py::object scalar;
+  try {
+    scalar = py::module_::import("ml_dtypes").attr(entry->name);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ImportError) && !error.matches(PyExc_AttributeError)) throw;
+    throw py::type_error(c10::str(
+        "Got unsupported ScalarType ", type, ". NumPy has no ", entry->name,
+        " of its own: install a current ml_dtypes (pip install --upgrade ml_dtypes), or cast, for "
+        "example with ndtorch::to_numpy<float>(tensor)."));
+  }
+  PyArray_Descr* dtype = nullptr;
+  if (api().descr_converter(scalar.ptr(), &dtype) == 0) throw py::error_already_set();
+  return dtype;
+}
+
+template <class T>
+struct is_std_complex : std::false_type {};
+template <class T>
+struct is_std_complex<std::complex<T>> : std::true_type {};
+
+template <class T, class = void>
+struct has_c10_scalar_type : std::false_type {};
+template <class T>
+struct has_c10_scalar_type<T, std::void_t<decltype(c10::CppTypeToScalarType<T>::value)>>
+    : std::true_type {};
+
+// Undefined where T is the element type of no array.
+template <class T>
+constexpr at::ScalarType scalar_type_or_undefined() {
+  if constexpr (std::is_same_v<T, char> || std::is_same_v<T, wchar_t> ||
+                std::is_same_v<T, char16_t> || std::is_same_v<T, char32_t>) {
+    return at::ScalarType::Undefined;  // text, and of a sign that differs between platforms
+  } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    // C++ has more integer types than sizes; c10 knows one of each size.
+    constexpr char kind = std::is_signed_v<T> ? 'i' : 'u';
+    return dtypes[entry_of_kind_and_size[kind_and_size(kind, sizeof(T))]].scalar_type;
+  } else if constexpr (is_std_complex<T>::value) {
+    return scalar_type_or_undefined<c10::complex<typename T::value_type>>();
+  } else if constexpr (has_c10_scalar_type<T>::value) {
+    constexpr at::ScalarType type = c10::CppTypeToScalarType<T>::value;
+    return find_dtype(type) != nullptr ? type : at::ScalarType::Undefined;
+  } else {
+    return at::ScalarType::Undefined;
+  }
+}
+
+template <class T>
+constexpr at::ScalarType checked_scalar_type() {
+  constexpr at::ScalarType type = scalar_type_or_undefined<T>();
+  static_assert(type != at::ScalarType::Undefined, "ndtorch: no torch dtype for this C++ type");
+  return type;
+}
+
+}  // namespace detail
+
+// The scalar type of a C++ element type: float, std::int64_t, bool, c10::Half, c10::BFloat16,
+// c10::complex<float>, std::complex<float>, ... Doesn't compile for a type that no array holds.
+template <class T>
+inline constexpr at::ScalarType scalar_type_of_v = detail::checked_scalar_type<T>();
+
+// The scalar type of a NumPy dtype, or of anything that numpy.dtype() takes ("float32", np.int64).
+// Byte order is not part of a scalar type and is ignored. Needs the GIL.
+// Throws type_error for a dtype that LibTorch lacks (object, string, datetime, structured, long
+// double) and for what is no dtype, None included (numpy.dtype(None) is float64: too easy a slip).
+inline at::ScalarType scalar_type(py::handle dtype) {
+  detail::check_gil("scalar_type");
+  PyArray_Descr* found = nullptr;
+  if (!dtype || dtype.is_none() || detail::api().descr_converter(dtype.ptr(), &found) == 0) {
+    PyErr_Clear();
+    throw py::type_error(c10::str("expected a NumPy dtype (got ",
+                                  dtype ? detail::type_name(dtype) : "a null handle",
+                                  "). Pass numpy.dtype(...) or what it accepts, such as \"float32\"."));
+  }
+  const auto owner = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(found));
+  const detail::dtype_entry* entry = detail::find_dtype(found);
+  if (entry == nullptr) {
+    detail::throw_unsupported_dtype(found, "dtype " + detail::dtype_text(found));
+  }
+  return entry->scalar_type;
+}
+
+// The NumPy dtype of a scalar type. Needs the GIL. bfloat16, float8 and complex32 are those of the
+// package ml_dtypes, which is imported when one is asked for.
+// Throws type_error where NumPy has none (quantized, bits) or ml_dtypes is not installed.
+inline py::dtype numpy_dtype(at::ScalarType type) {
+  detail::check_gil("numpy_dtype");
+  return py::reinterpret_steal<py::dtype>(reinterpret_cast<PyObject*>(detail::new_descr(type)));
+}
+
+}  // namespace ndtorch

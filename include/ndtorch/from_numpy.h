@@ -1,0 +1,175 @@
+// NumPy -> LibTorch.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/DefaultDtype.h>
+#include <ndtorch/detail/array.h>
+#include <ndtorch/detail/copy.h>
+#include <ndtorch/detail/copy_on_write.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/sequence.h>
+#include <ndtorch/detail/tensor.h>
+#include <ndtorch/dtype.h>
+#include <pybind11/pybind11.h>
+
+#include <utility>
+
+namespace ndtorch {
+
+// What a view of a read-only array is. A tensor has no read-only flag of its own.
+enum class on_read_only {
+  copy_on_write,  // shares until the first write, which gives the tensor memory of its own; the array
+                  // keeps its content (before LibTorch 2.13 that write throws)
+  warn,           // PyTorch's UserWarning, then a plain view: writing to it is undefined behaviour
+  error           // value_error
+};
+
+namespace detail __attribute__((visibility("hidden"))) {
+
+// Says whether the view is to copy on write; throws what the policy asks for.
+inline bool apply(on_read_only policy, const array_source& source) {
+  if (source.view.writable) return false;
+  switch (policy) {
+    case on_read_only::copy_on_write:
+      break;
+    case on_read_only::error:
+      throw py::value_error(c10::str("the given NumPy array is not writable. Got ",
+                                     describe(source.array),
+                                     ". Copy it with ndtorch::tensor, or make it writable."));
+    case on_read_only::warn:
+      // torch/csrc/utils/tensor_numpy.cpp, PyTorch 2.13
+      if (PyErr_WarnEx(
+              PyExc_UserWarning,
+              "The given NumPy array is not writable, and PyTorch does not support non-writable "
+              "tensors. This means writing to this tensor will result in undefined behavior. You "
+              "may want to copy the array to protect its data or make it writable before "
+              "converting it to a tensor.",
+              1) != 0) {
+        throw py::error_already_set();
+      }
+      return false;
+  }
+  return true;
+}
+
+// The array's memory as a tensor. Nothing is taken before all checks have passed.
+inline at::Tensor share(py::handle array, const array_source& source, on_read_only policy) {
+  if (source.why != refusal::none) throw_refused(source);
+  const bool copy_on_write = apply(policy, source);
+  at::Tensor tensor = make_tensor(source.view, hold_array(source.view.data, array.ptr()));
+  if (copy_on_write) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
+  return tensor;
+}
+
+inline at::Tensor copy(py::handle data, const target& wanted) {
+  if (!data) throw py::type_error("can't convert a null handle to a tensor. Pass an object.");
+  at::Tensor result;
+  if (api().is_array(data)) {
+    const array_source source = read_array(data);
+    const at::ScalarType dtype = wanted.dtype.value_or(source.view.dtype);
+    if (wanted.requires_grad) check_may_require_grad(dtype);
+    result = copy(source, dtype, wanted);
+  } else {
+    result = copy_nested(data, wanted);
+  }
+  if (wanted.requires_grad) result.set_requires_grad(true);
+  return result;
+}
+
+[[noreturn]] inline void throw_wrong_dtype(const array_source& source, at::ScalarType expected) {
+  const char* const name = find_dtype(expected)->name;
+  throw py::type_error(c10::str("expected np.ndarray of dtype ", name, " (got ", source.dtype->name,
+                                "). Got ", describe(source.array),
+                                ". Cast it with ndtorch::tensor<T>, or with array.astype(np.", name,
+                                ") in Python."));
+}
+
+}  // namespace detail
+
+// torch.from_numpy(array): a tensor on the array's memory, of its dtype, shape and strides (elements
+// there, bytes here); nothing is copied or converted. The array lives as long as any tensor on its
+// memory does. A read-only array is shared as `policy` says. Needs the GIL; the tensor can be dropped
+// anywhere, and takes the GIL itself for as long as that needs.
+// Throws, with PyTorch 2.13's words first:
+//   type_error   not an array, a dtype outside the table, a masked array with masked values
+//   value_error  a view is impossible: negative strides, strides that are no multiple of the item
+//                size, foreign byte order, misaligned data. ndtorch::tensor copies all of these.
+// Strides of axes of length 0 or 1 never matter.
+inline at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy_on_write) {
+  detail::check_gil("from_numpy");
+  return detail::share(array, detail::require_array(array), policy);
+}
+
+// The same for an array that must be of T's dtype: a type_error names both where it isn't.
+template <class T>
+at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy_on_write) {
+  constexpr at::ScalarType type = scalar_type_of_v<T>;
+  detail::check_gil("from_numpy");
+  const detail::array_source source = detail::require_array(array);
+  if (source.view.dtype != type) detail::throw_wrong_dtype(source, type);
+  return detail::share(array, source, policy);
+}
+
+// torch.tensor(data, dtype=..., device=..., requires_grad=..., pin_memory=...): always a copy.
+// `data` is an array of any strides, alignment and byte order, a NumPy scalar, a Python number, or a
+// nested sequence of these. Without a dtype in `options` an array keeps its own; numbers follow
+// PyTorch: bool, int64, the default dtype for floats and its complex twin, promoted where they mix.
+// A dense array's order of axes is kept, as in PyTorch. Needs the GIL, which long copies release.
+// Throws
+//   type_error     no such data, a dtype outside the table, a masked array with masked values
+//   value_error    a ragged or too deep sequence, an int that doesn't fit, a layout in `options`
+//   runtime_error  requires_grad for an integer dtype, a device this build or machine lacks, pinned
+//                  memory where there is none, a number that doesn't fit the dtype
+inline at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
+  detail::check_gil("tensor");
+  return detail::copy(data, detail::read_options(options));
+}
+
+// The same with T's dtype. A value_error where `options` name another one.
+template <class T>
+at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
+  constexpr at::ScalarType type = scalar_type_of_v<T>;
+  detail::check_gil("tensor");
+  detail::target wanted = detail::read_options(options);
+  if (wanted.dtype.value_or(type) != type) {
+    throw py::value_error(c10::str("ndtorch::tensor<T> of dtype ", type,
+                                   " was given options of dtype ", *wanted.dtype,
+                                   ". Leave the dtype out of one of them."));
+  }
+  wanted.dtype = type;
+  return detail::copy(data, wanted);
+}
+
+// torch.Tensor(data): always a copy, always of the default dtype (float32 unless
+// at::set_default_dtype says otherwise), on the CPU. Takes and throws what tensor() does. A number is
+// a tensor with that value; PyTorch's legacy constructor reads an int as a size.
+inline at::Tensor Tensor(py::handle data) {
+  detail::check_gil("Tensor");
+  detail::target wanted;
+  wanted.dtype = c10::get_default_dtype_as_scalartype();
+  return detail::copy(data, wanted);
+}
+
+// torch.as_tensor(data, ...): from_numpy(data) where that gives what `options` ask for, else
+// tensor(data, options). So an array is copied only where a view is refused, or where the dtype or
+// device differ or pinned memory is asked for. A read-only array is shared and copied on write.
+// Needs the GIL. Throws what tensor() throws.
+inline at::Tensor as_tensor(py::handle data, const at::TensorOptions& options = {}) {
+  detail::check_gil("as_tensor");
+  const detail::target wanted = detail::read_options(options);
+  if (!data || !detail::api().is_array(data) || !wanted.device.is_cpu() || wanted.pinned) {
+    return detail::copy(data, wanted);
+  }
+  const detail::array_source source = detail::read_array(data);
+  if (source.why != detail::refusal::none ||
+      wanted.dtype.value_or(source.view.dtype) != source.view.dtype) {
+    return detail::copy(data, wanted);
+  }
+  if (wanted.requires_grad) detail::check_may_require_grad(source.view.dtype);
+  at::Tensor shared = detail::share(data, source, on_read_only::copy_on_write);
+  if (wanted.requires_grad) shared.set_requires_grad(true);
+  return shared;
+}
+
+}  // namespace ndtorch

@@ -1,0 +1,120 @@
+// LibTorch -> NumPy.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ndtorch/detail/array.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/tensor.h>
+#include <ndtorch/dtype.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <utility>
+
+namespace ndtorch {
+namespace detail __attribute__((visibility("hidden"))) {
+
+// What the new array names as its base: the array that the memory came from, if it came from one.
+// Each round trip adds a link (array -> tensor -> array): links that only round trips can have made
+// are skipped, as NumPy skips views of views, or a loop would keep every array it ever made.
+inline py::object original_array(PyObject* array) {
+  const auto base_of = [](PyObject* object) -> PyObject* {
+    PyObject* const base = reinterpret_cast<array_object*>(object)->base;
+    return base != nullptr && api().is_array(base) ? base : nullptr;
+  };
+  while (PyObject* const base = base_of(array)) {
+    if (base_of(base) == nullptr) break;
+    array = base;
+  }
+  return py::reinterpret_borrow<py::object>(array);
+}
+
+// Shares `tensor`, which is dense memory on the CPU.
+inline py::array share(const at::Tensor& tensor) {
+  auto dtype = py::reinterpret_steal<py::object>(
+      reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
+  const at::Storage& storage = with_python_errors([&]() -> auto& { return tensor.storage(); });
+  PyObject* const array = array_behind(storage);
+  const bool writable =
+      array == nullptr || (reinterpret_cast<array_object*>(array)->flags & NPY_ARRAY_WRITEABLE) != 0;
+  const strided_view view = read_tensor(tensor, writable);
+  // Asked again: reading may have given a copy-on-write storage memory of its own.
+  PyObject* const still = array_behind(storage);
+  py::object base = still != nullptr ? original_array(still) : hold_storage(storage);
+  return make_array(view, reinterpret_cast<PyArray_Descr*>(dtype.release().ptr()), std::move(base));
+}
+
+}  // namespace detail
+
+// torch.Tensor.numpy(): an array on the tensor's memory, of its dtype, shape and strides (bytes
+// there, elements here); nothing is copied. Needs the GIL.
+// The array keeps the memory alive, whatever becomes of the tensor, and the storage can't be resized
+// any more. An array that came through from_numpy is the result's base. The result is read-only
+// where writing would surprise: a tensor that came from a read-only array, and one whose elements
+// overlap (expand).
+// Throws, with PyTorch 2.13's words:
+//   type_error     an undefined or nested tensor, a sparse or other layout, a device other than the
+//                  CPU, a dtype that NumPy lacks (quantized; bfloat16 and others without ml_dtypes)
+//   runtime_error  requires_grad (while gradients are enabled), the conj or neg bit
+//   value_error    more than 64 dimensions
+inline py::array numpy(const at::Tensor& tensor) {
+  detail::check_gil("numpy");
+  detail::check_layout(tensor);
+  detail::check_shareable(tensor);
+  return detail::share(tensor);
+}
+
+// torch.Tensor.numpy(force=True), or t.detach().cpu().numpy(): as numpy(), but always safe. Detaches,
+// copies to the CPU, resolves conj and neg: each only where needed, so that a plain CPU tensor is
+// shared. Needs the GIL; a copy from a device releases it while it runs.
+// Throws type_error and value_error as numpy() for what has no NumPy form on any device, before
+// anything is copied, and detail::not_implemented_error for a meta tensor, which has no data.
+inline py::array to_numpy(const at::Tensor& tensor) {
+  detail::check_gil("to_numpy");
+  detail::check_layout(tensor);
+  const bool on_cpu = tensor.device().is_cpu();
+  if (on_cpu && !tensor.requires_grad() && !tensor.is_conj() && !tensor.is_neg()) {
+    return detail::share(tensor);
+  }
+  // A dtype that NumPy lacks is found before the copy, not after it.
+  const py::dtype dtype = numpy_dtype(tensor.scalar_type());
+  if (tensor.is_meta()) {
+    throw detail::not_implemented_error(
+        "Cannot copy out of meta tensor; no data! Make a tensor with data on a real device first, "
+        "for example with at::empty_like(tensor, at::kCPU).");
+  }
+  const at::Tensor plain = detail::with_python_errors([&] {
+    const py::gil_scoped_release without_gil;
+    at::Tensor result = tensor.requires_grad() ? tensor.detach() : tensor;
+    if (!on_cpu) result = result.cpu();
+    if (result.is_conj()) result = result.resolve_conj();
+    if (result.is_neg()) result = result.resolve_neg();
+    return result;
+  });
+  return detail::share(plain);
+}
+
+// The same, cast to T: shared where the tensor is a plain CPU tensor of that dtype already, else a
+// copy of the same order of axes. Casts as Tensor.to(dtype) does.
+template <class T>
+py::array to_numpy(const at::Tensor& tensor) {
+  constexpr at::ScalarType type = scalar_type_of_v<T>;
+  detail::check_gil("to_numpy");
+  detail::check_layout(tensor);
+  if (tensor.scalar_type() == type) return to_numpy(tensor);
+  if (detail::find_dtype(tensor.scalar_type()) == nullptr || tensor.is_meta()) {
+    return to_numpy(tensor);  // throws: a cast would change what these errors say
+  }
+  const at::Tensor cast = detail::with_python_errors([&] {
+    const py::gil_scoped_release without_gil;
+    // The side with fewer bytes crosses the bus.
+    if (c10::elementSize(type) <= c10::elementSize(tensor.scalar_type())) {
+      return tensor.detach().to(type).cpu();
+    }
+    return tensor.detach().cpu().to(type);
+  });
+  return to_numpy(cast);
+}
+
+}  // namespace ndtorch
