@@ -1,0 +1,116 @@
+# ndtorch_find_dependencies(): makes the target ndtorch::dependencies, all that ndtorch's headers
+# include and link: pybind11, Python, NumPy and LibTorch, those of the running Python. A missing one
+# stops the configure step with the one command that installs it.
+#
+# What the project chose stays: its targets (pybind11's, `torch`), Python_EXECUTABLE, pybind11_DIR,
+# Torch_DIR, CMAKE_PREFIX_PATH. The targets are global, so a project that has ndtorch as a
+# subdirectory can use them; no variable leaves this file's functions.
+include_guard(GLOBAL)
+include("${CMAKE_CURRENT_LIST_DIR}/ndtorch_find_torch.cmake")
+
+# The pip requirement of torch in messages: the version that the tests run with, where it is known.
+set(_ndtorch_pip_torch torch)
+if(EXISTS "${CMAKE_CURRENT_LIST_DIR}/../requirements.txt")
+  file(STRINGS "${CMAKE_CURRENT_LIST_DIR}/../requirements.txt" _ndtorch_pip_torch REGEX "^torch==")
+endif()
+set_property(GLOBAL PROPERTY ndtorch_pip_torch "${_ndtorch_pip_torch}")
+unset(_ndtorch_pip_torch)
+
+function(ndtorch_find_dependencies)
+  if(TARGET ndtorch::dependencies)
+    return()
+  endif()
+  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
+
+  # The names under which a project may have chosen its Python already, then what `python3` starts.
+  foreach(chosen "${Python3_EXECUTABLE}" "${PYTHON_EXECUTABLE}")
+    if(NOT Python_EXECUTABLE AND chosen)
+      set(Python_EXECUTABLE "${chosen}")
+    endif()
+  endforeach()
+  set(Python_FIND_UNVERSIONED_NAMES FIRST)
+  set(Python_FIND_STRATEGY LOCATION)
+  find_package(Python QUIET COMPONENTS Interpreter Development.Module
+                            OPTIONAL_COMPONENTS Development.Embed)
+  if(NOT Python_Interpreter_FOUND)
+    message(FATAL_ERROR "ndtorch: no Python found. Name one with -DPython_EXECUTABLE=<path>.")
+  elseif(NOT Python_Development.Module_FOUND)
+    message(FATAL_ERROR "ndtorch: ${Python_EXECUTABLE} has no Python.h. Install Python's headers:\n"
+                        "  apt-get install python3-dev\n"
+                        "or your system's equivalent (python3-devel).")
+  endif()
+  message(STATUS "Found Python: ${Python_EXECUTABLE} (found version \"${Python_VERSION}\")")
+
+  execute_process(
+    COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/locate.py"
+    OUTPUT_VARIABLE packages COMMAND_ERROR_IS_FATAL ANY)
+  set(missing "")
+
+  string(JSON numpy_include ERROR_VARIABLE error GET "${packages}" numpy include)
+  if(error)
+    list(APPEND missing numpy)
+  else()
+    string(JSON version GET "${packages}" numpy version)
+    message(STATUS "Found NumPy: ${numpy_include} (found version \"${version}\")")
+  endif()
+
+  string(JSON torch_dir ERROR_VARIABLE error GET "${packages}" torch cmake)
+  if(error)
+    set(torch_dir "")
+  endif()
+  ndtorch_find_torch(CONFIG_DIR "${torch_dir}")
+  if(NOT TARGET ndtorch::torch)
+    get_property(pip_torch GLOBAL PROPERTY ndtorch_pip_torch)
+    list(APPEND missing ${pip_torch})
+  endif()
+
+  if(NOT TARGET pybind11::headers)
+    string(JSON pybind11_hint ERROR_VARIABLE error GET "${packages}" pybind11 cmake)
+    if(error)
+      set(pybind11_hint "")
+    endif()
+    set(chosen "${pybind11_DIR}")
+    find_package(pybind11 CONFIG QUIET HINTS ${pybind11_hint})
+    if(NOT chosen)
+      unset(pybind11_DIR CACHE)  # or the next configure step would not ask its Python again
+    endif()
+  endif()
+  if(NOT TARGET pybind11::headers)
+    list(APPEND missing pybind11)
+  endif()
+
+  if(missing)
+    list(JOIN missing " " missing)
+    message(FATAL_ERROR "ndtorch: not installed: ${missing}. Install with\n"
+                        "  ${Python_EXECUTABLE} -m pip install ${missing}\n")
+  endif()
+
+  # LibTorch's include directory has a copy of pybind11, mostly of another version. The order of the
+  # links puts pybind11's own before it, and the compiler's own directories after it: a pybind11
+  # that lies there (/usr/include) needs a second name.
+  if(pybind11_INCLUDE_DIR IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
+    file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/pybind11_first")
+    file(CREATE_LINK "${pybind11_INCLUDE_DIR}/pybind11" "${CMAKE_BINARY_DIR}/pybind11_first/pybind11"
+         SYMBOLIC)
+    list(PREPEND numpy_include "${CMAKE_BINARY_DIR}/pybind11_first")
+  endif()
+  _ndtorch_pybind11_version(version "${pybind11_INCLUDE_DIR}")
+  message(STATUS "Found pybind11: ${pybind11_INCLUDE_DIR} (found version \"${version}\")")
+
+  add_library(ndtorch::dependencies INTERFACE IMPORTED GLOBAL)
+  target_include_directories(ndtorch::dependencies INTERFACE ${numpy_include})
+  target_link_libraries(ndtorch::dependencies INTERFACE pybind11::pybind11 ndtorch::torch)
+endfunction()
+
+# From the header, since a target says no version and a project may have brought its own.
+function(_ndtorch_pybind11_version result include_dir)
+  set(parts "")
+  foreach(part MAJOR MINOR PATCH)
+    file(STRINGS "${include_dir}/pybind11/detail/common.h" line
+         REGEX "^# *define PYBIND11_VERSION_${part} " LIMIT_COUNT 1)
+    string(REGEX REPLACE ".*${part} +" "" line "${line}")
+    list(APPEND parts "${line}")
+  endforeach()
+  list(JOIN parts "." parts)
+  set(${result} "${parts}" PARENT_SCOPE)
+endfunction()

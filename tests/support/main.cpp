@@ -1,0 +1,9 @@
+// GoogleTest on one interpreter for the whole program: NumPy and torch can't be loaded twice.
+#include <gtest/gtest.h>
+#include <pybind11/embed.h>
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  const pybind11::scoped_interpreter python;
+  return RUN_ALL_TESTS();
+}

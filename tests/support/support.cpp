@@ -1,0 +1,42 @@
+#include "support/support.h"
+
+#include <string>
+
+namespace test {
+
+namespace {
+
+py::dict names(const std::string& code, const py::dict& locals) {
+  py::dict names;
+  names["__builtins__"] = py::module_::import("builtins");
+  names["np"] = py::module_::import("numpy");
+  names["ctypes"] = py::module_::import("ctypes");
+  if (code.find("torch") != std::string::npos) names["torch"] = py::module_::import("torch");
+  if (code.find("ml_dtypes") != std::string::npos) {
+    names["ml_dtypes"] = py::module_::import("ml_dtypes");
+  }
+  for (const auto& [name, value] : locals) names[name] = value;
+  return names;
+}
+
+}  // namespace
+
+py::object eval_in(const std::string& expression, const py::dict& locals) {
+  return py::eval(expression, names(expression, locals));
+}
+
+py::dict exec(const std::string& statements, const py::dict& locals) {
+  py::dict variables = names(statements, locals);
+  py::exec(statements, variables);
+  return variables;
+}
+
+bool same_elements(py::handle a, py::handle b) {
+  // As bytes, so that NaN equals itself and no dtype needs an == of its own.
+  return py::cast<bool>(
+      eval("a.shape == b.shape and a.dtype == b.dtype and "
+           "np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()",
+           py::arg("a") = a, py::arg("b") = b));
+}
+
+}  // namespace test

@@ -1,0 +1,71 @@
+// What all tests share: Python at hand, and questions about references and exceptions.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gtest/gtest.h>
+#include <pybind11/embed.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <thread>
+#include <utility>
+
+namespace test {
+
+namespace py = pybind11;
+
+// The value of a Python expression, which may use np, torch (imported when named), ctypes and the
+// variables in `locals`: eval("np.arange(n)", py::arg("n") = 3).
+py::object eval_in(const std::string& expression, const py::dict& locals);
+
+template <class... Args>
+py::object eval(const std::string& expression, Args&&... args) {
+  return eval_in(expression, py::dict(std::forward<Args>(args)...));
+}
+
+// The same for an expression whose value is an array.
+template <class... Args>
+py::array array(const std::string& expression, Args&&... args) {
+  return py::reinterpret_borrow<py::array>(eval(expression, std::forward<Args>(args)...));
+}
+
+// Runs statements with the same names; the variables they set come back.
+py::dict exec(const std::string& statements, const py::dict& locals = py::dict());
+
+inline Py_ssize_t references(py::handle object) { return Py_REFCNT(object.ptr()); }
+
+// Whether two arrays hold the same elements, NaN included, in the same shape and dtype.
+bool same_elements(py::handle a, py::handle b);
+
+// The text of the exception that `function` throws, which must be an `Error` and nothing derived of
+// another kind; fails the test otherwise, or where a Python error stays pending.
+template <class Error, class Function>
+std::string message_of(Function&& function) {
+  std::string message;
+  try {
+    std::forward<Function>(function)();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    message = error.what();
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << "another exception was thrown: " << error.what();
+  }
+  EXPECT_EQ(PyErr_Occurred(), nullptr) << "a Python error is pending";
+  PyErr_Clear();
+  return message;
+}
+
+// Runs `function` to its end on another thread, which does not have the GIL; this one gives it up.
+template <class Function>
+void on_thread_without_gil(Function&& function) {
+  const py::gil_scoped_release without_gil;
+  std::thread(std::forward<Function>(function)).join();
+}
+
+}  // namespace test
+
+// Both parts must be in the text: a message says what was wrong and what to do.
+#define EXPECT_CONTAINS(text, part)                       \
+  EXPECT_NE(std::string(text).find(part), std::string::npos) \
+      << "expected: " << (part) << "\n  in: " << (text)
