@@ -1,0 +1,70 @@
+# The two commands are `make demo` and `make test`; `make help` lists the rest. Each sets itself up:
+# a virtual environment with pinned wheels, and the system's packages where it may install them.
+#
+# To use a Python and the packages that you have already:
+#   make test PYTHON=/path/to/python VENV=
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+ifeq ($(strip $(VENV)),)
+python := $(shell command -v $(PYTHON))
+ready :=
+else
+python := $(abspath $(VENV))/bin/python
+ready := $(VENV)/.ready
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+endif
+
+configure = cmake --preset $(1) -G Ninja -DPython_EXECUTABLE="$(python)" $(2)
+build = cmake --build --preset $(1) --parallel $(JOBS)
+# Where an embedded interpreter finds what the Python of this Makefile finds.
+embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" \
+  PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test coverage format clean
+
+help:  ## This list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+ifneq ($(ready),)
+$(ready): requirements.txt requirements-build.txt requirements-dev.txt
+	$(PYTHON) -m venv "$(VENV)"
+	"$(python)" -m pip install --quiet --disable-pip-version-check \
+	  -r requirements.txt -r requirements-build.txt -r requirements-dev.txt
+	@touch $@
+endif
+
+setup: $(ready)  ## Only the set-up: the virtual environment and the system's packages
+	@sh tools/system_packages.sh "$(python)"
+
+demo: setup  ## Build and run the examples: C++ works on a photograph that NumPy holds
+	@$(call configure,release,-DNDTORCH_BUILD_TESTS=OFF)
+	@$(call build,release) --target photo embed
+	@echo
+	@$(embedded) build/release/examples/embed/embed
+	@echo
+	@PYTHONPATH=build/release/examples/photo "$(python)" examples/photo/demo.py build/demo/photo.png
+
+test: setup  ## Build and run all tests
+	@$(call configure,dev)
+	@$(call build,dev)
+	@ctest --preset dev --parallel $(JOBS)
+	@PYTHONPATH=build/dev/examples/photo "$(python)" -m pytest -q tests/python
+
+coverage: setup  ## Which lines of include/ the tests run
+	@$(call configure,coverage)
+	@$(call build,coverage)
+	@find build/coverage -name '*.gcda' -delete
+	@ctest --preset coverage
+	@mkdir -p build/coverage/report
+	@cd build/coverage && gcovr --root ../.. --filter '../../include/' --exclude-throw-branches \
+	  --merge-lines --txt - --html-details report/index.html
+
+format: $(ready)  ## Format the C++ files
+	clang-format -i $$(git ls-files -co --exclude-standard '*.h' '*.cpp')
+
+clean:  ## Remove what was built; the virtual environment stays
+	rm -rf build
