@@ -71,13 +71,15 @@ inline constexpr auto entry_of_scalar_type = [] {
 
 inline constexpr std::size_t max_item_size = 16;
 
-// Kinds are ASCII letters, told apart by their low five bits.
+// Kinds are ASCII letters, told apart by their low six bits: five would take 'U' (text) for 'u'.
+inline constexpr std::size_t kinds = 64;
+
 constexpr std::size_t kind_and_size(char kind, std::size_t item_size) {
-  return (static_cast<std::size_t>(kind) & 31U) * (max_item_size + 1) + item_size;
+  return (static_cast<std::size_t>(kind) & (kinds - 1)) * (max_item_size + 1) + item_size;
 }
 
 inline constexpr auto entry_of_kind_and_size = [] {
-  std::array<std::int8_t, 32 * (max_item_size + 1)> positions{};
+  std::array<std::int8_t, kinds * (max_item_size + 1)> positions{};
   for (auto& position : positions) position = no_entry;
   for (std::size_t i = 0; i < std::size(dtypes); ++i) {
     if (!dtypes[i].is_built_in()) continue;
@@ -98,6 +100,7 @@ constexpr const dtype_entry* find_dtype(at::ScalarType type) {
 
 // nullptr where the dtype is not in the table. Its byte order plays no part.
 inline const dtype_entry* find_dtype(const PyArray_Descr* dtype) {
+  if (dtype->type_num < 0) return nullptr;  // not one of NumPy's, whatever its kind and size
   const auto size = static_cast<std::size_t>(item_size(dtype));
   if (dtype->type_num < NPY_USERDEF) {
     return size <= max_item_size ? entry_at(entry_of_kind_and_size[kind_and_size(dtype->kind, size)])
@@ -137,8 +140,10 @@ inline std::string supported_dtypes() {
 
 [[noreturn]] inline void throw_unsupported_dtype(const PyArray_Descr* dtype,
                                                  const std::string& what_came) {
+  // A dtype that another package defines need not have a type for its scalars.
+  const PyTypeObject* const type = dtype->typeobj != nullptr ? dtype->typeobj : Py_TYPE(dtype);
   throw py::type_error(c10::str(
-      "can't convert np.ndarray of type ", dtype->typeobj->tp_name,
+      "can't convert np.ndarray of type ", type->tp_name,
       ". The only supported types are: ", supported_dtypes(), ". Got ", what_came,
       ". Convert the data to one of these first, for example with array.astype(np.float32)."));
 }
@@ -223,6 +228,10 @@ inline at::ScalarType scalar_type(py::handle dtype) {
   detail::check_gil("scalar_type");
   PyArray_Descr* found = nullptr;
   if (!dtype || dtype.is_none() || detail::api().descr_converter(dtype.ptr(), &found) == 0) {
+    // An interrupt says nothing about the dtype.
+    if (PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_Exception) == 0) {
+      throw py::error_already_set();
+    }
     PyErr_Clear();
     throw py::type_error(c10::str("expected a NumPy dtype (got ",
                                   dtype ? detail::type_name(dtype) : "a null handle",
