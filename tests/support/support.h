@@ -56,6 +56,31 @@ std::string message_of(Function&& function) {
   return message;
 }
 
+// While it lives, `import name` gives `stand_in`; with None it fails, as for a missing package.
+class import_replaced {
+ public:
+  import_replaced(const char* name, const py::object& stand_in)
+      : name_(name),
+        modules_(py::module_::import("sys").attr("modules")),
+        before_(modules_.attr("get")(name)) {
+    modules_[name] = stand_in;
+  }
+  ~import_replaced() {
+    if (before_.is_none()) {
+      modules_.attr("pop")(name_);
+    } else {
+      modules_[name_] = before_;
+    }
+  }
+  import_replaced(const import_replaced&) = delete;
+  import_replaced& operator=(const import_replaced&) = delete;
+
+ private:
+  const char* name_;
+  py::object modules_;
+  py::object before_;
+};
+
 // Runs `function` to its end on another thread, which does not have the GIL; this one gives it up.
 template <class Function>
 void on_thread_without_gil(Function&& function) {
