@@ -56,7 +56,7 @@ inline py::array share(const at::Tensor& tensor) {
 // Throws, with PyTorch 2.13's words:
 //   type_error     an undefined or nested tensor, a sparse or other layout, a device other than the
 //                  CPU, a dtype that NumPy lacks (quantized; bfloat16 and others without ml_dtypes)
-//   runtime_error  requires_grad (while gradients are enabled), the conj or neg bit
+//   runtime_error  requires_grad (while gradients are enabled), the conj or neg bit, a zero tensor
 //   value_error    more than 64 dimensions
 inline py::array numpy(const at::Tensor& tensor) {
   detail::check_gil("numpy");
@@ -66,15 +66,16 @@ inline py::array numpy(const at::Tensor& tensor) {
 }
 
 // torch.Tensor.numpy(force=True), or t.detach().cpu().numpy(): as numpy(), but always safe. Detaches,
-// copies to the CPU, resolves conj and neg: each only where needed, so that a plain CPU tensor is
-// shared. Needs the GIL; a copy from a device releases it while it runs.
+// copies to the CPU, resolves conj and neg, gives a zero tensor memory: each only where needed, so
+// that a plain CPU tensor is shared. Needs the GIL; a copy from a device releases it while it runs.
 // Throws type_error and value_error as numpy() for what has no NumPy form on any device, before
 // anything is copied, and detail::not_implemented_error for a meta tensor, which has no data.
 inline py::array to_numpy(const at::Tensor& tensor) {
   detail::check_gil("to_numpy");
   detail::check_layout(tensor);
   const bool on_cpu = tensor.device().is_cpu();
-  if (on_cpu && !tensor.requires_grad() && !tensor.is_conj() && !tensor.is_neg()) {
+  if (on_cpu && !tensor.requires_grad() && !tensor.is_conj() && !tensor.is_neg() &&
+      !tensor._is_zerotensor()) {
     return detail::share(tensor);
   }
   // A dtype that NumPy lacks is found before the copy, not after it.
@@ -90,6 +91,7 @@ inline py::array to_numpy(const at::Tensor& tensor) {
     if (!on_cpu) result = result.cpu();
     if (result.is_conj()) result = result.resolve_conj();
     if (result.is_neg()) result = result.resolve_neg();
+    if (result._is_zerotensor()) result = result.clone();
     return result;
   });
   return detail::share(plain);

@@ -85,6 +85,11 @@ inline void check_shareable(const at::Tensor& tensor) {
         "Can't call numpy() on Tensor that has negative bit set. Use tensor.resolve_neg().numpy() "
         "instead.");
   }
+  if (tensor._is_zerotensor()) {
+    throw std::runtime_error(
+        "Cannot convert a ZeroTensor to numpy. Set force=True if you need the zero array. "
+        "ndtorch::to_numpy does so.");
+  }
 }
 
 // Whether two indices may reach the same element, as in an expanded tensor. Errs on the side of
