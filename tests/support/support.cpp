@@ -39,4 +39,23 @@ bool same_elements(py::handle a, py::handle b) {
            py::arg("a") = a, py::arg("b") = b));
 }
 
+python_error raised_by(const std::function<void()>& function) {
+  python_error raised;
+  try {
+    const py::cpp_function callable(function);
+    callable();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (py::error_already_set& error) {
+    raised.type = py::str(error.type().attr("__name__"));
+    raised.text = py::str(error.value());
+  }
+  EXPECT_EQ(PyErr_Occurred(), nullptr) << "a Python error is pending";
+  PyErr_Clear();
+  return raised;
+}
+
+python_error raised_by_python(const std::string& expression) {
+  return raised_by([&] { eval(expression); });
+}
+
 }  // namespace test

@@ -7,6 +7,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <functional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -81,6 +82,18 @@ class import_replaced {
   py::object before_;
 };
 
+// An exception as a Python caller sees it: the name of its class, and its text.
+struct python_error {
+  std::string type, text;
+};
+
+// What Python gets where it calls `function` through pybind11. Fails the test where nothing is
+// thrown.
+python_error raised_by(const std::function<void()>& function);
+
+// The same for an expression, such as one of PyTorch's, which thereby says what is to be raised.
+python_error raised_by_python(const std::string& expression);
+
 // Runs `function` to its end on another thread, which does not have the GIL; this one gives it up.
 template <class Function>
 void on_thread_without_gil(Function&& function) {
@@ -91,6 +104,6 @@ void on_thread_without_gil(Function&& function) {
 }  // namespace test
 
 // Both parts must be in the text: a message says what was wrong and what to do.
-#define EXPECT_CONTAINS(text, part)                       \
+#define EXPECT_CONTAINS(text, part)                          \
   EXPECT_NE(std::string(text).find(part), std::string::npos) \
       << "expected: " << (part) << "\n  in: " << (text)
