@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/dlpack.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <pybind11/numpy.h>
@@ -17,14 +18,16 @@
 #include <type_traits>
 
 namespace ndtorch {
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
 
 struct dtype_entry {
   at::ScalarType scalar_type;
   char kind;      // NumPy's dtype.kind; 0 for a type that the package ml_dtypes adds to NumPy
   int item_size;  // bytes
-  int type_num;   // the built-in type that an export makes; none for ml_dtypes, which are made by name
+  int type_num;   // the built-in type that an export makes; none for ml_dtypes, which are made by
+                  // name
   const char* name;
+  DLDataTypeCode dlpack_code;  // with the size, DLPack's name of the type
 
   constexpr bool is_built_in() const { return kind != 0; }
 };
@@ -32,29 +35,29 @@ struct dtype_entry {
 // To support one more dtype, add its line. Types are told apart by kind and item size, never by
 // number: `long` and `long long` are two numbers in NumPy and one type here.
 inline constexpr dtype_entry dtypes[] = {
-    {at::kDouble, 'f', 8, NPY_FLOAT64, "float64"},
-    {at::kFloat, 'f', 4, NPY_FLOAT32, "float32"},
-    {at::kHalf, 'f', 2, NPY_FLOAT16, "float16"},
-    {at::kComplexFloat, 'c', 8, NPY_COMPLEX64, "complex64"},
-    {at::kComplexDouble, 'c', 16, NPY_COMPLEX128, "complex128"},
-    {at::kLong, 'i', 8, NPY_INT64, "int64"},
-    {at::kInt, 'i', 4, NPY_INT32, "int32"},
-    {at::kShort, 'i', 2, NPY_INT16, "int16"},
-    {at::kChar, 'i', 1, NPY_INT8, "int8"},
-    {at::kUInt64, 'u', 8, NPY_UINT64, "uint64"},
-    {at::kUInt32, 'u', 4, NPY_UINT32, "uint32"},
-    {at::kUInt16, 'u', 2, NPY_UINT16, "uint16"},
-    {at::kByte, 'u', 1, NPY_UINT8, "uint8"},
-    {at::kBool, 'b', 1, NPY_BOOL, "bool"},
-    {at::kBFloat16, 0, 2, NPY_NOTYPE, "bfloat16"},
-    {at::kFloat8_e4m3fn, 0, 1, NPY_NOTYPE, "float8_e4m3fn"},
-    {at::kFloat8_e4m3fnuz, 0, 1, NPY_NOTYPE, "float8_e4m3fnuz"},
-    {at::kFloat8_e5m2, 0, 1, NPY_NOTYPE, "float8_e5m2"},
-    {at::kFloat8_e5m2fnuz, 0, 1, NPY_NOTYPE, "float8_e5m2fnuz"},
+    {at::kDouble, 'f', 8, NPY_FLOAT64, "float64", kDLFloat},
+    {at::kFloat, 'f', 4, NPY_FLOAT32, "float32", kDLFloat},
+    {at::kHalf, 'f', 2, NPY_FLOAT16, "float16", kDLFloat},
+    {at::kComplexFloat, 'c', 8, NPY_COMPLEX64, "complex64", kDLComplex},
+    {at::kComplexDouble, 'c', 16, NPY_COMPLEX128, "complex128", kDLComplex},
+    {at::kLong, 'i', 8, NPY_INT64, "int64", kDLInt},
+    {at::kInt, 'i', 4, NPY_INT32, "int32", kDLInt},
+    {at::kShort, 'i', 2, NPY_INT16, "int16", kDLInt},
+    {at::kChar, 'i', 1, NPY_INT8, "int8", kDLInt},
+    {at::kUInt64, 'u', 8, NPY_UINT64, "uint64", kDLUInt},
+    {at::kUInt32, 'u', 4, NPY_UINT32, "uint32", kDLUInt},
+    {at::kUInt16, 'u', 2, NPY_UINT16, "uint16", kDLUInt},
+    {at::kByte, 'u', 1, NPY_UINT8, "uint8", kDLUInt},
+    {at::kBool, 'b', 1, NPY_BOOL, "bool", kDLBool},
+    {at::kBFloat16, 0, 2, NPY_NOTYPE, "bfloat16", kDLBfloat},
+    {at::kFloat8_e4m3fn, 0, 1, NPY_NOTYPE, "float8_e4m3fn", kDLFloat8_e4m3fn},
+    {at::kFloat8_e4m3fnuz, 0, 1, NPY_NOTYPE, "float8_e4m3fnuz", kDLFloat8_e4m3fnuz},
+    {at::kFloat8_e5m2, 0, 1, NPY_NOTYPE, "float8_e5m2", kDLFloat8_e5m2},
+    {at::kFloat8_e5m2fnuz, 0, 1, NPY_NOTYPE, "float8_e5m2fnuz", kDLFloat8_e5m2fnuz},
 #if __has_include(<c10/util/Float8_e8m0fnu.h>)  // LibTorch 2.7
-    {at::kFloat8_e8m0fnu, 0, 1, NPY_NOTYPE, "float8_e8m0fnu"},
+    {at::kFloat8_e8m0fnu, 0, 1, NPY_NOTYPE, "float8_e8m0fnu", kDLFloat8_e8m0fnu},
 #endif
-    {at::kComplexHalf, 0, 4, NPY_NOTYPE, "complex32"},
+    {at::kComplexHalf, 0, 4, NPY_NOTYPE, "complex32", kDLComplex},
 };
 
 // The two look-ups by value are arrays of positions in the table, made by the compiler.
@@ -79,7 +82,7 @@ constexpr std::size_t kind_and_size(char kind, std::size_t item_size) {
 }
 
 inline constexpr auto entry_of_kind_and_size = [] {
-  std::array<std::int8_t, kinds * (max_item_size + 1)> positions{};
+  std::array<std::int8_t, kinds*(max_item_size + 1)> positions{};
   for (auto& position : positions) position = no_entry;
   for (std::size_t i = 0; i < std::size(dtypes); ++i) {
     if (!dtypes[i].is_built_in()) continue;
@@ -98,15 +101,26 @@ constexpr const dtype_entry* find_dtype(at::ScalarType type) {
   return number < entry_of_scalar_type.size() ? entry_at(entry_of_scalar_type[number]) : nullptr;
 }
 
+// nullptr where the type is not in the table, or is a vector of several numbers (lanes).
+constexpr const dtype_entry* find_dtype(const DLDataType& type) {
+  if (type.lanes != 1) return nullptr;
+  for (const dtype_entry& entry : dtypes) {
+    if (entry.dlpack_code == type.code && entry.item_size * 8 == type.bits) return &entry;
+  }
+  return nullptr;
+}
+
 // nullptr where the dtype is not in the table. Its byte order plays no part.
 inline const dtype_entry* find_dtype(const PyArray_Descr* dtype) {
   if (dtype->type_num < 0) return nullptr;  // not one of NumPy's, whatever its kind and size
   const auto size = static_cast<std::size_t>(item_size(dtype));
   if (dtype->type_num < NPY_USERDEF) {
-    return size <= max_item_size ? entry_at(entry_of_kind_and_size[kind_and_size(dtype->kind, size)])
-                                 : nullptr;
+    return size <= max_item_size
+               ? entry_at(entry_of_kind_and_size[kind_and_size(dtype->kind, size)])
+               : nullptr;
   }
-  // A type that ml_dtypes registered. The scalar type's name says so without importing the package.
+  // A type that ml_dtypes registered. The scalar type's name says so without importing the
+  // package.
   static constexpr char package[] = "ml_dtypes.";
   const char* name = dtype->typeobj->tp_name;
   if (std::strncmp(name, package, sizeof(package) - 1) != 0) return nullptr;
@@ -152,11 +166,11 @@ inline std::string supported_dtypes() {
 inline PyArray_Descr* new_descr(at::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr) {
-    throw py::type_error(c10::str(
-        "Got unsupported ScalarType ", type,
-        ". NumPy has no such dtype: ",
-        c10::isQIntType(type) ? "call tensor.dequantize() or tensor.int_repr() first."
-                              : "convert the tensor first, for example with tensor.to(at::kFloat)."));
+    throw py::type_error(
+        c10::str("Got unsupported ScalarType ", type, ". NumPy has no such dtype: ",
+                 c10::isQIntType(type)
+                     ? "call tensor.dequantize() or tensor.int_repr() first."
+                     : "convert the tensor first, for example with tensor.to(at::kFloat)."));
   }
   if (entry->is_built_in()) return api().descr_from_type(entry->type_num);
 
@@ -165,10 +179,11 @@ inline PyArray_Descr* new_descr(at::ScalarType type) {
     scalar = py::module_::import("ml_dtypes").attr(entry->name);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_ImportError) && !error.matches(PyExc_AttributeError)) throw;
-    throw py::type_error(c10::str(
-        "Got unsupported ScalarType ", type, ". NumPy has no ", entry->name,
-        " of its own: install a current ml_dtypes (pip install --upgrade ml_dtypes), or cast, for "
-        "example with ndtorch::to_numpy<float>(tensor)."));
+    throw py::type_error(c10::str("Got unsupported ScalarType ", type, ". NumPy has no ",
+                                  entry->name,
+                                  " of its own: install a current ml_dtypes (pip install "
+                                  "--upgrade ml_dtypes), or cast, for "
+                                  "example with ndtorch::to_numpy<float>(tensor)."));
   }
   PyArray_Descr* dtype = nullptr;
   if (api().descr_converter(scalar.ptr(), &dtype) == 0) throw py::error_already_set();
@@ -233,9 +248,9 @@ inline at::ScalarType scalar_type(py::handle dtype) {
       throw py::error_already_set();
     }
     PyErr_Clear();
-    throw py::type_error(c10::str("expected a NumPy dtype (got ",
-                                  dtype ? detail::type_name(dtype) : "a null handle",
-                                  "). Pass numpy.dtype(...) or what it accepts, such as \"float32\"."));
+    throw py::type_error(
+        c10::str("expected a NumPy dtype (got ", dtype ? detail::type_name(dtype) : "a null handle",
+                 "). Pass numpy.dtype(...) or what it accepts, such as \"float32\"."));
   }
   const auto owner = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(found));
   const detail::dtype_entry* entry = detail::find_dtype(found);

@@ -7,6 +7,8 @@
 #include <ndtorch/detail/copy.h>
 #include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/error.h>
+#include <ndtorch/detail/holder.h>
+#include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/sequence.h>
 #include <ndtorch/detail/tensor.h>
@@ -19,13 +21,13 @@ namespace ndtorch {
 
 // What a view of a read-only array is. A tensor has no read-only flag of its own.
 enum class on_read_only {
-  copy_on_write,  // shares until the first write, which gives the tensor memory of its own; the array
-                  // keeps its content (before LibTorch 2.13 that write throws)
+  copy_on_write,  // shares until the first write, which gives the tensor memory of its own; the
+                  // array keeps its content (before LibTorch 2.13 that write throws)
   warn,           // PyTorch's UserWarning, then a plain view: writing to it is undefined behaviour
   error           // value_error
 };
 
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
 
 // Says whether the view is to copy on write; throws what the policy asks for.
 inline bool apply(on_read_only policy, const array_source& source) {
@@ -57,21 +59,63 @@ inline bool apply(on_read_only policy, const array_source& source) {
 inline at::Tensor share(py::handle array, const array_source& source, on_read_only policy) {
   if (source.why != refusal::none) throw_refused(source);
   const bool copy_on_write = apply(policy, source);
-  at::Tensor tensor = make_tensor(source.view, hold_array(source.view.data, array.ptr()));
+  const strided_view& view = source.view;
+  at::Tensor tensor = make_tensor(view, hold_object(view.data, array.ptr(), view.device));
   if (copy_on_write) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
   return tensor;
 }
 
-inline at::Tensor copy(py::handle data, const target& wanted) {
+inline at::Tensor copy_array(py::handle array, const target& wanted) {
+  const array_source source = read_array(array);
+  if (!source.can_be_copied()) throw_refused(source);
+  const at::ScalarType dtype = wanted.dtype.value_or(source.view.dtype);
+  if (wanted.requires_grad) check_may_require_grad(dtype);
+  return copy(source, dtype, wanted);
+}
+
+// The memory itself where it is what is wanted, else a copy.
+inline at::Tensor share_or_copy_array(py::handle array, const target& wanted) {
+  const array_source source = read_array(array);
+  const strided_view& view = source.view;
+  if (source.why != refusal::none || wanted.dtype.value_or(view.dtype) != view.dtype ||
+      (wanted.device && !wanted.device->is_cpu()) || wanted.pinned) {
+    return copy_array(array, wanted);
+  }
+  if (wanted.requires_grad) check_may_require_grad(view.dtype);
+  return share(array, source, on_read_only::copy_on_write);
+}
+
+inline at::Tensor share_or_copy_holder(const at::Tensor& held, const target& wanted) {
+  const bool same_device =
+      !wanted.device || (held.device().type() == wanted.device->type() &&
+                         (!wanted.device->has_index() || held.device() == *wanted.device));
+  if (same_device && !wanted.pinned &&
+      wanted.dtype.value_or(held.scalar_type()) == held.scalar_type()) {
+    return held;
+  }
+  return copy(held, wanted);
+}
+
+enum class sharing { never, where_possible };
+
+// What tensor(), Tensor() and as_tensor() do: the one place that tells kinds of data apart.
+inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
   if (!data) throw py::type_error("can't convert a null handle to a tensor. Pass an object.");
   at::Tensor result;
+  const auto from_array = [&](py::handle array) {
+    return rule == sharing::never ? copy_array(array, wanted) : share_or_copy_array(array, wanted);
+  };
   if (api().is_array(data)) {
-    const array_source source = read_array(data);
-    const at::ScalarType dtype = wanted.dtype.value_or(source.view.dtype);
-    if (wanted.requires_grad) check_may_require_grad(dtype);
-    result = copy(source, dtype, wanted);
+    result = from_array(data);
+  } else if (const holder_kind kind = api().is_scalar(data) ? holder_kind::none : find_holder(data);
+             kind == holder_kind::none) {
+    result = copy_nested(read_nested(data), wanted);
+  } else if (kind == holder_kind::buffer) {
+    result = from_array(buffer_array(data));
   } else {
-    result = copy_nested(data, wanted);
+    const at::Tensor held = share_holder(data, kind);
+    if (wanted.requires_grad) check_may_require_grad(wanted.dtype.value_or(held.scalar_type()));
+    result = rule == sharing::never ? copy(held, wanted) : share_or_copy_holder(held, wanted);
   }
   if (wanted.requires_grad) result.set_requires_grad(true);
   return result;
@@ -87,11 +131,11 @@ inline at::Tensor copy(py::handle data, const target& wanted) {
 
 }  // namespace detail
 
-// torch.from_numpy(array): a tensor on the array's memory, of its dtype, shape and strides (elements
-// there, bytes here); nothing is copied or converted. The array lives as long as any tensor on its
-// memory does. A read-only array is shared as `policy` says. Needs the GIL; the tensor can be dropped
-// anywhere, and takes the GIL itself for as long as that needs.
-// Throws, with PyTorch 2.13's words first:
+// torch.from_numpy(array): a tensor on the array's memory, of its dtype, shape and strides
+// (elements there, bytes here); nothing is copied or converted. The array lives as long as any
+// tensor on its memory does. A read-only array is shared as `policy` says. Needs the GIL; the
+// tensor can be dropped anywhere, and takes the GIL itself for as long as that needs. Throws, with
+// PyTorch 2.13's words first:
 //   type_error   not an array, a dtype outside the table, a masked array with masked values
 //   value_error  a view is impossible: negative strides, strides that are no multiple of the item
 //                size, foreign byte order, misaligned data. ndtorch::tensor copies all of these.
@@ -112,18 +156,18 @@ at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy
 }
 
 // torch.tensor(data, dtype=..., device=..., requires_grad=..., pin_memory=...): always a copy.
-// `data` is an array of any strides, alignment and byte order, a NumPy scalar, a Python number, or a
-// nested sequence of these. Without a dtype in `options` an array keeps its own; numbers follow
-// PyTorch: bool, int64, the default dtype for floats and its complex twin, promoted where they mix.
-// A dense array's order of axes is kept, as in PyTorch. Needs the GIL, which long copies release.
-// Throws
+// `data` is an array of any strides, alignment and byte order, a NumPy scalar, a Python number,
+// another holder of memory that as_tensor() takes, or a nested sequence of these. Without a dtype
+// in `options` an array keeps its own; numbers follow PyTorch: bool, int64, the default dtype for
+// floats and its complex twin, promoted where they mix. A dense array's order of axes is kept, as
+// in PyTorch. Needs the GIL, which long copies release. Throws
 //   type_error     no such data, a dtype outside the table, a masked array with masked values
 //   value_error    a ragged or too deep sequence, an int that doesn't fit, a layout in `options`
 //   runtime_error  requires_grad for an integer dtype, a device this build or machine lacks, pinned
 //                  memory where there is none, a number that doesn't fit the dtype
 inline at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("tensor");
-  return detail::copy(data, detail::read_options(options));
+  return detail::convert(data, detail::read_options(options), detail::sharing::never);
 }
 
 // The same with T's dtype. A value_error where `options` name another one.
@@ -138,38 +182,32 @@ at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
                                    ". Leave the dtype out of one of them."));
   }
   wanted.dtype = type;
-  return detail::copy(data, wanted);
+  return detail::convert(data, wanted, detail::sharing::never);
 }
 
 // torch.Tensor(data): always a copy, always of the default dtype (float32 unless
-// at::set_default_dtype says otherwise), on the CPU. Takes and throws what tensor() does. A number is
-// a tensor with that value; PyTorch's legacy constructor reads an int as a size.
+// at::set_default_dtype says otherwise), on the CPU. Takes and throws what tensor() does. A number
+// is a tensor with that value; PyTorch's legacy constructor reads an int as a size.
 inline at::Tensor Tensor(py::handle data) {
   detail::check_gil("Tensor");
   detail::target wanted;
   wanted.dtype = c10::get_default_dtype_as_scalartype();
-  return detail::copy(data, wanted);
+  wanted.device = at::Device(at::kCPU);
+  return detail::convert(data, wanted, detail::sharing::never);
 }
 
-// torch.as_tensor(data, ...): from_numpy(data) where that gives what `options` ask for, else
-// tensor(data, options). So an array is copied only where a view is refused, or where the dtype or
-// device differ or pinned memory is asked for. A read-only array is shared and copied on write.
-// Needs the GIL. Throws what tensor() throws.
+// torch.as_tensor(data, ...): a tensor on the data's own memory where that is what `options` ask
+// for, else tensor(data, options). So an array is copied only where a view is refused, or where the
+// dtype or device differ or pinned memory is asked for. Read-only memory is shared and copied on
+// write. Beside arrays it shares the memory of torch.Tensor objects, of anything with __dlpack__ or
+// __cuda_array_interface__, and of buffers (bytes, bytearray, memoryview, array.array, mmap), which
+// are taken with their own dtype and on the device where they are. Needs the GIL.
+// Throws what tensor() throws; runtime_error for a torch.Tensor that requires grad, with numpy()'s
+// words; value_error for memory of one of these that can't be a tensor's; whatever a producer
+// raises.
 inline at::Tensor as_tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("as_tensor");
-  const detail::target wanted = detail::read_options(options);
-  if (!data || !detail::api().is_array(data) || !wanted.device.is_cpu() || wanted.pinned) {
-    return detail::copy(data, wanted);
-  }
-  const detail::array_source source = detail::read_array(data);
-  if (source.why != detail::refusal::none ||
-      wanted.dtype.value_or(source.view.dtype) != source.view.dtype) {
-    return detail::copy(data, wanted);
-  }
-  if (wanted.requires_grad) detail::check_may_require_grad(source.view.dtype);
-  at::Tensor shared = detail::share(data, source, on_read_only::copy_on_write);
-  if (wanted.requires_grad) shared.set_requires_grad(true);
-  return shared;
+  return detail::convert(data, detail::read_options(options), detail::sharing::where_possible);
 }
 
 }  // namespace ndtorch

@@ -13,11 +13,11 @@
 #include <utility>
 
 namespace ndtorch {
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
 
 // What the new array names as its base: the array that the memory came from, if it came from one.
-// Each round trip adds a link (array -> tensor -> array): links that only round trips can have made
-// are skipped, as NumPy skips views of views, or a loop would keep every array it ever made.
+// Each round trip adds a link (array -> tensor -> array): links that only round trips can have
+// made are skipped, as NumPy skips views of views, or a loop would keep every array it ever made.
 inline py::object original_array(PyObject* array) {
   const auto base_of = [](PyObject* object) -> PyObject* {
     PyObject* const base = reinterpret_cast<array_object*>(object)->base;
@@ -30,18 +30,18 @@ inline py::object original_array(PyObject* array) {
   return py::reinterpret_borrow<py::object>(array);
 }
 
-// Shares `tensor`, which is dense memory on the CPU.
-inline py::array share(const at::Tensor& tensor) {
+// Shares `tensor`, which is dense memory on the CPU. The array keeps `parent`, if there is one,
+// alive too.
+inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
   const at::Storage& storage = with_python_errors([&]() -> auto& { return tensor.storage(); });
-  PyObject* const array = array_behind(storage);
-  const bool writable =
-      array == nullptr || (reinterpret_cast<array_object*>(array)->flags & NPY_ARRAY_WRITEABLE) != 0;
-  const strided_view view = read_tensor(tensor, writable);
-  // Asked again: reading may have given a copy-on-write storage memory of its own.
-  PyObject* const still = array_behind(storage);
-  py::object base = still != nullptr ? original_array(still) : hold_storage(storage);
+  const strided_view view = read_tensor(tensor, may_be_written(storage));
+  // Asked after reading, which may have given a copy-on-write storage memory of its own.
+  PyObject* const holder = holder_of(storage);
+  py::object base =
+      holder != nullptr && api().is_array(holder) ? original_array(holder) : hold_storage(storage);
+  if (parent) base = py::make_tuple(std::move(base), parent);
   return make_array(view, reinterpret_cast<PyArray_Descr*>(dtype.release().ptr()), std::move(base));
 }
 
@@ -49,11 +49,10 @@ inline py::array share(const at::Tensor& tensor) {
 
 // torch.Tensor.numpy(): an array on the tensor's memory, of its dtype, shape and strides (bytes
 // there, elements here); nothing is copied. Needs the GIL.
-// The array keeps the memory alive, whatever becomes of the tensor, and the storage can't be resized
-// any more. An array that came through from_numpy is the result's base. The result is read-only
-// where writing would surprise: a tensor that came from a read-only array, and one whose elements
-// overlap (expand).
-// Throws, with PyTorch 2.13's words:
+// The array keeps the memory alive, whatever becomes of the tensor, and the storage can't be
+// resized any more. An array that came through from_numpy is the result's base. The result is
+// read-only where writing would surprise: a tensor that came from a read-only array, and one whose
+// elements overlap (expand). Throws, with PyTorch 2.13's words:
 //   type_error     an undefined or nested tensor, a sparse or other layout, a device other than the
 //                  CPU, a dtype that NumPy lacks (quantized; bfloat16 and others without ml_dtypes)
 //   runtime_error  requires_grad (while gradients are enabled), the conj or neg bit, a zero tensor
@@ -65,8 +64,8 @@ inline py::array numpy(const at::Tensor& tensor) {
   return detail::share(tensor);
 }
 
-// torch.Tensor.numpy(force=True), or t.detach().cpu().numpy(): as numpy(), but always safe. Detaches,
-// copies to the CPU, resolves conj and neg, gives a zero tensor memory: each only where needed, so
+// torch.Tensor.numpy(force=True), or t.detach().cpu().numpy(): as numpy(), but always safe.
+// Detaches, copies to the CPU, resolves conj and neg, gives a zero tensor memory: each only where needed, so
 // that a plain CPU tensor is shared. Needs the GIL; a copy from a device releases it while it runs.
 // Throws type_error and value_error as numpy() for what has no NumPy form on any device, before
 // anything is copied, and detail::not_implemented_error for a meta tensor, which has no data.

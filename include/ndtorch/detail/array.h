@@ -1,7 +1,6 @@
 // The NumPy side: an array described as a strided_view, and an array built from one.
 #pragma once
 
-#include <c10/util/safe_numerics.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/strided_view.h>
@@ -9,109 +8,84 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <cstdint>
+#include <array>
+#include <cstddef>
 #include <string>
 
 namespace ndtorch {
-namespace detail __attribute__((visibility("hidden"))) {
-
-// Why an array's memory can't be a tensor's. All of these can be copied.
-enum class refusal { none, odd_stride, negative_stride, byte_order, misaligned, too_large };
+namespace [[gnu::visibility("hidden")]] detail {
 
 struct array_source {
   const array_object* array;
-  const dtype_entry* dtype;
+  const dtype_entry* dtype;  // nullptr: unsupported
   refusal why;
   strided_view view;  // where a view is refused, all but its strides and nbytes still hold
+
+  // Whether a copy of the elements can be had.
+  bool can_be_copied() const {
+    return why != refusal::unsupported_dtype && why != refusal::masked && why != refusal::too_large;
+  }
 };
 
-// Fills in strides and nbytes. Strides of an axis that is never stepped along play no part; a bad
-// one among them is replaced, since LibTorch takes no negative stride on any axis.
-inline refusal read_strides(const array_object* array, strided_view& view) {
-  const std::int64_t item = item_size(array->descr);
-  bool empty = false;
-  for (int i = 0; i < view.ndim; ++i) empty |= array->dimensions[i] == 0;
-
-  std::uint64_t extent = 1;  // elements from the first to the last
-  bool overflow = false;
-  for (int i = 0; i < view.ndim; ++i) {
-    const std::int64_t size = array->dimensions[i];
-    const std::int64_t bytes = array->strides[i];
-    const std::int64_t stride = bytes / item;
-    const bool odd = stride * item != bytes;
-    if (empty || size == 1) {
-      view.stride_of[i] = odd || stride < 0 ? 1 : stride;
-      continue;
-    }
-    if (odd) return refusal::odd_stride;
-    if (stride < 0) return refusal::negative_stride;
-    view.stride_of[i] = stride;
-    std::uint64_t steps = 0;
-    overflow |= c10::mul_overflows(static_cast<std::uint64_t>(size - 1),
-                                   static_cast<std::uint64_t>(stride), &steps);
-    overflow |= c10::add_overflows(extent, steps, &extent);
-  }
-  overflow |= c10::mul_overflows(extent, static_cast<std::uint64_t>(item), &extent);
-  if (overflow || extent > static_cast<std::uint64_t>(INT64_MAX)) return refusal::too_large;
-  view.nbytes = empty ? 0 : static_cast<std::size_t>(extent);
-
-  if (array->descr->byteorder == NPY_OPPBYTE) return refusal::byte_order;
-  if ((array->flags & NPY_ARRAY_ALIGNED) == 0) return refusal::misaligned;
+inline refusal check_memory(const array_source& source) {
+  if (source.array->descr->byteorder == NPY_OPPBYTE) return refusal::byte_order;
+  if ((source.array->flags & NPY_ARRAY_ALIGNED) == 0) return refusal::misaligned;
   return refusal::none;
 }
 
 // A subclass is its plain array, but a mask says that some of the values are not to be used.
-inline void check_not_masked(py::handle object) {
-  if (Py_TYPE(object.ptr()) == api().array_type) return;
+// Throws what Python raises.
+inline bool is_masked(py::handle object) {
+  if (Py_TYPE(object.ptr()) == api().array_type) return false;
   const auto name = py::str("numpy.ma");
   const auto ma = py::reinterpret_steal<py::object>(PyImport_GetModule(name.ptr()));
   if (!ma) {
-    PyErr_Clear();
-    return;  // never imported, so there is no masked array
+    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    return false;  // never imported, so there is no masked array
   }
-  if (!py::isinstance(object, ma.attr("MaskedArray"))) return;
-  if (!ma.attr("is_masked")(object).cast<bool>()) return;
-  throw py::type_error(
-      c10::str("can't convert a masked array with masked values, its mask would be lost. Got ",
-               describe(reinterpret_cast<const array_object*>(object.ptr())),
-               ". Fill it first with array.filled(value), or drop the mask with array.data."));
+  return py::isinstance(object, ma.attr("MaskedArray")) &&
+         ma.attr("is_masked")(object).cast<bool>();
 }
 
-// Throws type_error for a masked array and for a dtype outside the table; says in `why` whether the
-// memory can be shared. `object` must be an array.
+// Describes an array; what stands in the way of sharing its memory is in `why`. `object` must be
+// an array. Throws only what Python raises.
 inline array_source read_array(py::handle object) {
-  check_not_masked(object);
   array_source source;
   source.array = reinterpret_cast<const array_object*>(object.ptr());
   source.dtype = find_dtype(source.array->descr);
   if (source.dtype == nullptr) {
-    throw_unsupported_dtype(source.array->descr, describe(source.array));
+    source.why = refusal::unsupported_dtype;
+    return source;
   }
 
   strided_view& view = source.view;
   view.data = source.array->data;
   view.dtype = source.dtype->scalar_type;
   view.writable = (source.array->flags & NPY_ARRAY_WRITEABLE) != 0;
-  view.ndim = source.array->nd;
-  for (int i = 0; i < view.ndim; ++i) view.size_of[i] = source.array->dimensions[i];
-  source.why = read_strides(source.array, view);
+  view.ndim = static_cast<std::size_t>(source.array->nd);
+  for (std::size_t i = 0; i < view.ndim; ++i) view.size_of[i] = source.array->dimensions[i];
+  if (is_masked(object)) {
+    source.why = refusal::masked;
+    return source;
+  }
+  source.why = set_strides(view, source.array->strides, 1);
+  if (source.why == refusal::none) source.why = check_memory(source);
   return source;
 }
 
-inline array_source require_array(py::handle object) {
-  if (!object || !api().is_array(object)) {
-    throw py::type_error(c10::str("expected np.ndarray (got ",
-                                  object ? type_name(object) : "a null handle",
-                                  "). Pass an array, or copy other data with ndtorch::tensor."));
-  }
-  return read_array(object);
-}
-
-// The words are PyTorch 2.13's (torch/csrc/utils/tensor_numpy.cpp) where it has any.
+// Throws what is in the way of sharing the array's memory, or of copying it. The words are
+// PyTorch 2.13's (torch/csrc/utils/tensor_numpy.cpp) where it has any.
 [[noreturn]] inline void throw_refused(const array_source& source) {
   const char* reason = "";
   const char* remedy = "";
   switch (source.why) {
+    case refusal::unsupported_dtype:
+      throw_unsupported_dtype(source.array->descr, describe(source.array));
+    case refusal::masked:
+      throw py::type_error(
+          c10::str("can't convert a masked array with masked values, its mask would be lost. Got ",
+                   describe(source.array),
+                   ". Fill it first with array.filled(value), or drop the mask with array.data."));
     case refusal::none:
       break;
     case refusal::negative_stride:
@@ -123,7 +97,8 @@ inline array_source require_array(py::handle object) {
       break;
     case refusal::odd_stride:
       reason =
-          "given numpy array strides not a multiple of the element byte size. Copy the numpy array "
+          "given numpy array strides not a multiple of the element byte size. Copy the numpy "
+          "array "
           "to reallocate the memory.";
       remedy = "Copy it with ndtorch::tensor, or with array.copy() in Python.";
       break;
@@ -147,13 +122,24 @@ inline array_source require_array(py::handle object) {
   throw py::value_error(c10::str(reason, " Got ", describe(source.array), ". ", remedy));
 }
 
-// A new array over the view's memory, of the given dtype (a reference it takes over), kept alive by
-// `base`. Throws what NumPy raises.
+inline array_source require_array(py::handle object) {
+  if (!object || !api().is_array(object)) {
+    throw py::type_error(c10::str("expected np.ndarray (got ",
+                                  object ? type_name(object) : "a null handle",
+                                  "). Pass an array, or copy other data with ndtorch::tensor."));
+  }
+  array_source source = read_array(object);
+  if (source.why != refusal::none) throw_refused(source);
+  return source;
+}
+
+// A new array over the view's memory, of the given dtype (a reference it takes over), kept alive
+// by `base`. Throws what NumPy raises.
 inline py::array make_array(const strided_view& view, PyArray_Descr* dtype, py::object base) {
   std::array<npy_intp, max_ndim> sizes;
   std::array<npy_intp, max_ndim> strides;
   const npy_intp item = item_size(dtype);
-  for (int i = 0; i < view.ndim; ++i) {
+  for (std::size_t i = 0; i < view.ndim; ++i) {
     sizes[i] = static_cast<npy_intp>(view.size_of[i]);
     strides[i] = static_cast<npy_intp>(view.stride_of[i]) * item;
   }
@@ -161,8 +147,8 @@ inline py::array make_array(const strided_view& view, PyArray_Descr* dtype, py::
   alignas(64) static char nothing[64];
   void* const data = view.data != nullptr ? view.data : nothing;
   PyObject* const made =
-      api().new_from_descr(api().array_type, dtype, view.ndim, sizes.data(), strides.data(), data,
-                           view.writable ? NPY_ARRAY_WRITEABLE : 0, nullptr);
+      api().new_from_descr(api().array_type, dtype, static_cast<int>(view.ndim), sizes.data(),
+                           strides.data(), data, view.writable ? NPY_ARRAY_WRITEABLE : 0, nullptr);
   if (made == nullptr) throw py::error_already_set();
   // PyArray_SetBaseObject would skip over a base that is itself a view; the original is wanted.
   reinterpret_cast<array_object*>(made)->base = base.release().ptr();

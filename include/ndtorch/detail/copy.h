@@ -4,9 +4,9 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_strided.h>
-#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/util/DimVector.h>
 #include <ndtorch/detail/array.h>
+#include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/strided_view.h>
@@ -14,6 +14,7 @@
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -23,32 +24,19 @@
 #include <stdexcept>
 
 namespace ndtorch {
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
+
+// The order of a copy's axes in memory.
+enum class axis_order { kept, c, f };
 
 // What the caller's TensorOptions ask for, read once and checked before anything is made.
 struct target {
   std::optional<at::ScalarType> dtype;
-  at::Device device = at::Device(at::kCPU);
+  std::optional<at::Device> device;
+  axis_order order = axis_order::kept;
   bool requires_grad = false;
   bool pinned = false;
 };
-
-inline void check_device(at::Device device) {
-  if (device.is_cpu() || device.is_meta()) return;
-  const auto& guards = c10::impl::device_guard_impl_registry;
-  const auto* guard = guards[static_cast<std::size_t>(device.type())].load();
-  const int count = guard == nullptr ? 0 : guard->deviceCount();
-  const int index = device.has_index() ? device.index() : 0;
-  if (index < count) return;
-  const std::string name = c10::DeviceTypeName(device.type());
-  if (guard == nullptr) {
-    throw std::runtime_error(c10::str("Torch not compiled with ", name,
-                                      " enabled: this LibTorch has no device ", device,
-                                      ". Use at::kCPU, or a LibTorch built for ", name, "."));
-  }
-  throw std::runtime_error(c10::str("invalid device ", device, ": this machine has ", count, " ",
-                                    name, " devices. Use one of these, or at::kCPU."));
-}
 
 // PyTorch's words (torch/csrc/autograd/python_variable.cpp, 2.13).
 inline void check_may_require_grad(at::ScalarType type) {
@@ -61,7 +49,7 @@ inline void check_may_require_grad(at::ScalarType type) {
 inline target read_options(const at::TensorOptions& options) {
   target wanted;
   wanted.dtype = c10::optTypeMetaToScalarType(options.dtype_opt());
-  wanted.device = options.device_opt().value_or(at::Device(at::kCPU));
+  wanted.device = options.device_opt();
   wanted.requires_grad = options.requires_grad_opt().value_or(false);
   wanted.pinned = options.pinned_memory_opt().value_or(false);
   if (options.layout_opt().value_or(at::kStrided) != at::kStrided) {
@@ -71,35 +59,38 @@ inline target read_options(const at::TensorOptions& options) {
   }
   if (options.has_memory_format()) {
     throw py::value_error(
-        "a copy keeps the order of the array's axes: take the memory format out of the options and "
+        "a copy keeps the order of the array's axes: take the memory format out of the options "
+        "and "
         "call tensor.contiguous(memory_format).");
   }
   if (wanted.dtype && find_dtype(*wanted.dtype) == nullptr) {
     throw py::type_error(c10::str("Got unsupported ScalarType ", *wanted.dtype,
                                   ". The only supported types are: ", supported_dtypes(), "."));
   }
-  if (wanted.pinned && !wanted.device.is_cpu()) {
-    throw std::runtime_error(
-        c10::str("Only dense CPU tensors can be pinned. Got device ", wanted.device,
-                 ": take the device or pinned_memory out of the options."));
+  if (wanted.pinned && wanted.device && !wanted.device->is_cpu()) {
+    throw std::runtime_error(c10::str("Only dense CPU tensors can be pinned. Got device ",
+                                      *wanted.device,
+                                      ": take the device or pinned_memory out of the options."));
   }
   if (wanted.requires_grad && wanted.dtype) check_may_require_grad(*wanted.dtype);
-  check_device(wanted.device);
+  if (wanted.device) check_device(*wanted.device);
   return wanted;
 }
 
-// The strides that PyTorch gives a copy (empty_like with preserve_format): those of the source where
-// it is dense, else dense ones whose axes are in the same order. An axis of stride 0 has no place of
-// its own and stays where it is; of equal strides, the shorter axis is the inner one.
-inline c10::DimVector copy_strides(const array_source& source) {
+// The strides that PyTorch gives a copy whose order is kept (empty_like with preserve_format):
+// those of the source where it is dense, else dense ones whose axes are in the same order. An
+// axis of stride 0 has no place of its own and stays where it is; of equal strides, the shorter
+// axis is the inner one.
+inline c10::DimVector copy_strides(const array_source& source, axis_order wanted) {
   const strided_view& view = source.view;
-  const auto ndim = static_cast<std::size_t>(view.ndim);
-  if (source.why == refusal::none) {
+  const std::size_t ndim = view.ndim;
+  if (wanted == axis_order::kept && source.why == refusal::none) {
     const at::Tensor same = borrow_tensor(view);
     if (same.is_non_overlapping_and_dense()) return c10::DimVector(view.strides());
   }
   const auto step = [&](std::size_t axis) { return std::abs(source.array->strides[axis]); };
-  const auto belongs_inside = [&](std::size_t a, std::size_t b) -> int {  // a inside b: 1, out: -1
+  const auto belongs_inside = [&](std::size_t a,
+                                  std::size_t b) -> int {  // a inside b: 1, out: -1
     if (step(a) == 0 || step(b) == 0) return 0;
     if (step(a) != step(b)) return step(a) < step(b) ? 1 : -1;
     return view.size_of[a] < view.size_of[b] ? 1 : 0;
@@ -107,7 +98,8 @@ inline c10::DimVector copy_strides(const array_source& source) {
   c10::DimVector order;  // the innermost axis first
   for (std::size_t i = ndim; i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
   const auto axis = [&](std::size_t i) { return static_cast<std::size_t>(order[i]); };
-  for (std::size_t i = 1; i < ndim; ++i) {
+  if (wanted == axis_order::f) std::reverse(order.begin(), order.end());
+  for (std::size_t i = 1; i < ndim && wanted == axis_order::kept; ++i) {
     std::size_t moving = i;
     for (std::size_t other = i; other-- > 0;) {
       const int inside = belongs_inside(axis(moving), axis(other));
@@ -149,8 +141,8 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
   }
   // NumPy reads what no tensor can describe. It gives up the GIL itself where the copy is long.
   if (source.view.dtype != result.scalar_type()) {
-    const at::Tensor native = at::detail::empty_strided_cpu(result.sizes(), result.strides(),
-                                                            source.view.dtype);
+    const at::Tensor native =
+        at::detail::empty_strided_cpu(result.sizes(), result.strides(), source.view.dtype);
     copy_elements(source, native);
     const py::gil_scoped_release without_gil;
     result.copy_(native);
@@ -163,15 +155,15 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
 
 // A new tensor of the wanted dtype and device with the array's elements.
 inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const target& wanted) {
-  const c10::DimVector strides = copy_strides(source);
+  const c10::DimVector strides = copy_strides(source, wanted.order);
   return with_python_errors([&]() -> at::Tensor {
     const at::IntArrayRef sizes = source.view.sizes();
-    if (wanted.device.is_cpu()) {
+    const at::Device device = wanted.device.value_or(at::Device(at::kCPU));
+    if (device.is_cpu()) {
       at::Tensor result = at::detail::empty_strided_cpu(sizes, strides, dtype, wanted.pinned);
       copy_elements(source, result);
       return result;
     }
-    const auto options = at::TensorOptions().dtype(dtype).device(wanted.device);
     at::Tensor from;
     if (source.why == refusal::none) {
       from = borrow_tensor(source.view);
@@ -180,9 +172,32 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
       copy_elements(source, from);
     }
     const py::gil_scoped_release without_gil;
-    at::Tensor result = at::empty_strided(sizes, strides, options);
+    at::Tensor result =
+        at::empty_strided(sizes, strides, at::TensorOptions().dtype(dtype).device(device));
     result.copy_(from);
     return result;
+  });
+}
+
+inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
+  c10::DimVector axes;
+  for (std::int64_t i = tensor.dim(); i-- > 0;) axes.push_back(i);
+  return axes;
+}
+
+// The same of a tensor, which stays on its device unless another is wanted.
+inline at::Tensor copy(const at::Tensor& source, const target& wanted) {
+  return with_python_errors([&] {
+    const py::gil_scoped_release without_gil;
+    at::Tensor result = source.detach().to(at::TensorOptions()
+                                               .dtype(wanted.dtype.value_or(source.scalar_type()))
+                                               .device(wanted.device.value_or(source.device())),
+                                           /*non_blocking=*/false, /*copy=*/true);
+    if (wanted.order == axis_order::c) result = result.contiguous();
+    if (wanted.order == axis_order::f) {
+      result = result.permute(reversed_axes(result)).contiguous().permute(reversed_axes(result));
+    }
+    return wanted.pinned ? result.pin_memory() : result;
   });
 }
 

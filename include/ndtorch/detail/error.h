@@ -7,12 +7,13 @@
 #include <ndtorch/detail/numpy_api.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 namespace ndtorch {
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
 
 // pybind11 has no C++ type for NotImplementedError, which PyTorch raises for meta tensors.
 class not_implemented_error : public py::builtin_exception {
@@ -21,8 +22,8 @@ class not_implemented_error : public py::builtin_exception {
   void set_error() const override { PyErr_SetString(PyExc_NotImplementedError, what()); }
 };
 
-// Runs LibTorch code and turns its exceptions into those that the same call raises in Python, with
-// their text but without the C++ backtrace (types: torch/csrc/Exceptions.h, PyTorch 2.13).
+// Runs LibTorch code and turns its exceptions into those that the same call raises in Python,
+// with their text but without the C++ backtrace (types: torch/csrc/Exceptions.h, PyTorch 2.13).
 template <class Function>
 decltype(auto) with_python_errors(Function&& function) {
   try {
@@ -40,8 +41,8 @@ decltype(auto) with_python_errors(Function&& function) {
   }
 }
 
-// Conversions touch Python objects: without the GIL they corrupt the interpreter silently. The check
-// costs as much as a small conversion, so only debug builds have it.
+// Conversions touch Python objects: without the GIL they corrupt the interpreter silently. The
+// check costs as much as a small conversion, so only debug builds have it.
 inline void check_gil([[maybe_unused]] const char* function) {
 #ifndef NDEBUG
   if (PyGILState_Check() == 0) {
@@ -55,9 +56,10 @@ inline void check_gil([[maybe_unused]] const char* function) {
 inline std::string type_name(py::handle object) { return Py_TYPE(object.ptr())->tp_name; }
 
 // "(3, 4)", as Python prints a tuple.
-inline std::string tuple_text(const npy_intp* values, int count) {
+template <class Int>
+std::string tuple_text(const Int* values, std::size_t count) {
   std::string text = "(";
-  for (int i = 0; i < count; ++i) text += c10::str(i > 0 ? ", " : "", values[i]);
+  for (std::size_t i = 0; i < count; ++i) text += c10::str(i > 0 ? ", " : "", values[i]);
   return text + (count == 1 ? ",)" : ")");
 }
 
@@ -67,9 +69,9 @@ inline std::string dtype_text(const PyArray_Descr* dtype) {
 }
 
 inline std::string describe(const array_object* array) {
-  return c10::str("an array of shape ", tuple_text(array->dimensions, array->nd), ", strides ",
-                  tuple_text(array->strides, array->nd), " bytes, dtype ",
-                  dtype_text(array->descr));
+  const auto ndim = static_cast<std::size_t>(array->nd);
+  return c10::str("an array of shape ", tuple_text(array->dimensions, ndim), ", strides ",
+                  tuple_text(array->strides, ndim), " bytes, dtype ", dtype_text(array->descr));
 }
 
 inline std::string describe(const at::Tensor& tensor) {

@@ -15,7 +15,7 @@ namespace ndtorch {
 
 namespace py = pybind11;
 
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
 
 // An ndarray's fields. NumPy declares PyArrayObject as this struct or as an opaque one, by a macro
 // (NPY_NO_DEPRECATED_API) that is the user's to set; the fields are the same.

@@ -1,5 +1,6 @@
-// Who keeps the memory alive: a tensor holds the array it came from (through its storage), an array
-// holds the storage it came from (through a capsule), and each can tell the other's hold.
+// Who keeps the memory alive: a tensor holds the Python object that its memory came from (through
+// its storage), an array holds the storage it came from (through a capsule), and each can tell the
+// other's hold.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,9 +11,10 @@
 #include <pybind11/pybind11.h>
 
 #include <atomic>
+#include <cstring>
 
 namespace ndtorch {
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
 
 inline bool interpreter_is_gone() {
 #if PY_VERSION_HEX >= 0x030D0000
@@ -23,8 +25,8 @@ inline bool interpreter_is_gone() {
 }
 
 // Drops a reference from wherever the last tensor dies: any thread, with or without the GIL. Once
-// the interpreter goes, nobody may touch its objects (and a thread that asks for the GIL never gets
-// it): the reference is leaked then.
+// the interpreter goes, nobody may touch its objects (and a thread that asks for the GIL never
+// gets it): the reference is leaked then.
 inline void release_reference(void* object) {
   if (interpreter_is_gone()) return;
   if (PyGILState_Check() != 0) {
@@ -36,17 +38,17 @@ inline void release_reference(void* object) {
   PyGILState_Release(state);
 }
 
-// The deleter's address marks a storage that from_numpy made. Every extension module has a copy of
-// this header, so all of them use the deleter of the one that came first: the address is left in
-// the interpreter's state. Needs the GIL.
-inline c10::DeleterFnPtr array_deleter() {
+// The deleter's address marks a storage over a Python object's memory. Every extension module has
+// a copy of this header, so all of them use the deleter of the one that came first: the address
+// is left in the interpreter's state. Needs the GIL.
+inline c10::DeleterFnPtr object_deleter() {
   static std::atomic<c10::DeleterFnPtr> shared{nullptr};
   c10::DeleterFnPtr deleter = shared.load(std::memory_order_acquire);
   if (deleter != nullptr) return deleter;
 
-  static constexpr char name[] = "ndtorch.array_deleter";
+  static constexpr char name[] = "ndtorch.object_deleter";
   PyObject* const state = PyInterpreterState_GetDict(PyInterpreterState_Get());
-  if (state == nullptr) return &release_reference;  // then each module knows its own arrays only
+  if (state == nullptr) return &release_reference;  // then each module knows its own objects only
   PyObject* capsule = PyDict_GetItemString(state, name);
   if (capsule == nullptr) {
     const auto made = py::reinterpret_steal<py::object>(
@@ -61,22 +63,43 @@ inline c10::DeleterFnPtr array_deleter() {
   return deleter;
 }
 
-// Memory that lives as long as `object`, an array: takes a new reference. Needs the GIL.
-inline at::DataPtr hold_array(void* data, PyObject* object) {
-  const c10::DeleterFnPtr deleter = array_deleter();
+// Memory that lives as long as `object`: an array, a memoryview, or a capsule with one of the
+// names below. Takes a new reference. Needs the GIL.
+inline at::DataPtr hold_object(void* data, PyObject* object, at::Device device) {
+  const c10::DeleterFnPtr deleter = object_deleter();
   Py_INCREF(object);
-  return {data, object, deleter, at::Device(at::kCPU)};
+  return {data, object, deleter, device};
 }
 
-// The array whose memory a storage shares, borrowed; nullptr where from_numpy didn't make the
-// storage, or where a write has given it memory of its own. Needs the GIL.
-inline PyObject* array_behind(const at::Storage& storage) {
+// The object whose memory a storage shares, borrowed; nullptr where the storage's memory is
+// LibTorch's own, from the start or since a first write. Needs the GIL.
+inline PyObject* holder_of(const at::Storage& storage) {
   const at::DataPtr& data = storage.data_ptr();
-  return data.get_deleter() == array_deleter() ? static_cast<PyObject*>(data.get_context()) : nullptr;
+  return data.get_deleter() == object_deleter() ? static_cast<PyObject*>(data.get_context())
+                                                : nullptr;
 }
 
-// A Python object that keeps a storage alive. The storage may not grow any more: that would move the
-// memory from under the array (PyTorch does the same in tensor_to_numpy).
+// The names of the capsules that hold foreign memory say whether it may be written.
+inline constexpr char writable_capsule[] = "ndtorch.writable";
+inline constexpr char read_only_capsule[] = "ndtorch.read_only";
+
+inline bool may_be_written(PyObject* holder) {
+  if (api().is_array(holder)) {
+    return (reinterpret_cast<array_object*>(holder)->flags & NPY_ARRAY_WRITEABLE) != 0;
+  }
+  if (PyMemoryView_Check(holder)) return PyMemoryView_GET_BUFFER(holder)->readonly == 0;
+  return std::strcmp(PyCapsule_GetName(holder), writable_capsule) == 0;
+}
+
+// Whether writing to the storage's memory is right as it stands: not where it is still that of a
+// read-only object, which a first write leaves.
+inline bool may_be_written(const at::Storage& storage) {
+  PyObject* const holder = holder_of(storage);
+  return holder == nullptr || may_be_written(holder);
+}
+
+// A Python object that keeps a storage alive. The storage may not grow any more: that would move
+// the memory from under the array (PyTorch does the same in tensor_to_numpy).
 inline py::object hold_storage(const at::Storage& storage) {
   static constexpr char name[] = "ndtorch.storage";
   auto owner = c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(storage.unsafeGetStorageImpl());

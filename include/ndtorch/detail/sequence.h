@@ -10,23 +10,32 @@
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/copy.h>
 #include <ndtorch/detail/error.h>
+#include <ndtorch/detail/holder.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ndtorch {
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
 
-// The leaves of a nested sequence, in order. They are collected, and held, before the first element
-// is stored: reading a sequence may run Python code, which may change what was read before.
+// The leaves of a nested sequence, in order. They are collected, and held, before the first
+// element is stored: reading a sequence may run Python code, which may change what was read
+// before.
 struct nested_data {
   c10::DimVector sizes;
   at::ScalarType dtype = at::ScalarType::Undefined;  // promoted from the leaves
-  std::vector<py::object> leaves;                    // numbers, or arrays all of one shape
+
+  struct leaf {
+    py::object object;  // a number or an array
+    at::Tensor tensor;  // or the memory of another holder
+  };
+  std::vector<leaf> leaves;  // all of one shape
 };
 
 inline at::ScalarType default_complex_dtype() {
@@ -50,28 +59,32 @@ class nested_reader {
 
   void read(py::handle object, std::size_t depth = 0) {
     if (api().is_array(object)) {
-      check_not_masked(object);
-      const auto* array = reinterpret_cast<const array_object*>(object.ptr());
-      const dtype_entry* entry = find_dtype(array->descr);
-      if (entry == nullptr) throw_unsupported_dtype(array->descr, describe(array));
-      for (int i = 0; i < array->nd; ++i) {
-        enter(object, array->dimensions[i], depth + static_cast<std::size_t>(i));
-      }
-      add_leaf(py::reinterpret_borrow<py::object>(object), entry->scalar_type,
-               depth + static_cast<std::size_t>(array->nd));
+      const array_source source = read_array(object);
+      if (!source.can_be_copied()) throw_refused(source);
+      const strided_view& view = source.view;
+      for (std::size_t i = 0; i < view.ndim; ++i) enter(object, view.size_of[i], depth + i);
+      add_leaf({py::reinterpret_borrow<py::object>(object), {}}, view.dtype, depth + view.ndim);
     } else if (api().is_scalar(object)) {
       auto array = py::reinterpret_steal<py::object>(api().from_scalar(object.ptr(), nullptr));
       if (!array) throw py::error_already_set();
       read(array, depth);
     } else if (PyBool_Check(object.ptr())) {
-      add_leaf(py::reinterpret_borrow<py::object>(object), at::kBool, depth);
+      add_leaf({py::reinterpret_borrow<py::object>(object), {}}, at::kBool, depth);
     } else if (PyLong_Check(object.ptr())) {
-      add_leaf(py::reinterpret_borrow<py::object>(object), at::kLong, depth);
+      add_leaf({py::reinterpret_borrow<py::object>(object), {}}, at::kLong, depth);
     } else if (PyFloat_Check(object.ptr())) {
-      add_leaf(py::reinterpret_borrow<py::object>(object), c10::get_default_dtype_as_scalartype(),
-               depth);
+      add_leaf({py::reinterpret_borrow<py::object>(object), {}},
+               c10::get_default_dtype_as_scalartype(), depth);
     } else if (PyComplex_Check(object.ptr())) {
-      add_leaf(py::reinterpret_borrow<py::object>(object), default_complex_dtype(), depth);
+      add_leaf({py::reinterpret_borrow<py::object>(object), {}}, default_complex_dtype(), depth);
+    } else if (const holder_kind kind = find_holder(object); kind == holder_kind::buffer) {
+      read(buffer_array(object), depth);
+    } else if (kind != holder_kind::none) {
+      at::Tensor tensor = share_holder(object, kind).detach();
+      const auto ndim = static_cast<std::size_t>(tensor.dim());
+      for (std::size_t i = 0; i < ndim; ++i) enter(object, tensor.sizes()[i], depth + i);
+      const at::ScalarType dtype = tensor.scalar_type();
+      add_leaf({{}, std::move(tensor)}, dtype, depth + ndim);
     } else {
       read_sequence(object, depth);
     }
@@ -79,8 +92,7 @@ class nested_reader {
 
  private:
   void read_sequence(py::handle object, std::size_t depth) {
-    if (PyUnicode_Check(object.ptr()) || PyBytes_Check(object.ptr()) ||
-        !PySequence_Check(object.ptr())) {
+    if (PyUnicode_Check(object.ptr()) || !PySequence_Check(object.ptr())) {
       throw py::type_error(
           c10::str("can't convert an object of type '", type_name(object),
                    "' to a tensor. Pass an array, a number, or a nested sequence of these."));
@@ -91,22 +103,25 @@ class nested_reader {
     if (!items) throw py::error_already_set();
     const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
     enter(object, count, depth);
-    if (count == 0) finish_shape(depth + 1, object);
+    if (count == 0) finish_shape(depth + 1, type_name(object));
     for (Py_ssize_t i = 0; i < count; ++i) {
       // A list is read in place, and reading an item may shorten it.
       if (PySequence_Fast_GET_SIZE(items.ptr()) != count) {
         throw py::value_error("a list changed its length while it was read.");
       }
-      const auto item = py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items.ptr(), i));
+      const auto item =
+          py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items.ptr(), i));
       read(item, depth + 1);
     }
   }
 
   // The axis at `depth` has `size` items here; everywhere else it must have as many.
   void enter(py::handle object, std::int64_t size, std::size_t depth) {
-    if (depth >= static_cast<std::size_t>(max_ndim)) {
-      throw py::value_error(c10::str("too many dimensions '", type_name(object), "': a tensor made "
-                                     "from nested sequences has at most ", max_ndim, "."));
+    if (depth >= max_ndim) {
+      throw py::value_error(c10::str("too many dimensions '", type_name(object),
+                                     "': a tensor made "
+                                     "from nested sequences has at most ",
+                                     max_ndim, "."));
     }
     if (depth == data_.sizes.size() && !shape_is_known_) {
       data_.sizes.push_back(size);
@@ -123,16 +138,16 @@ class nested_reader {
   }
 
   // The first leaf, or the first empty sequence, tells the number of dimensions.
-  void finish_shape(std::size_t depth, py::handle object) {
+  void finish_shape(std::size_t depth, const std::string& what) {
     shape_is_known_ = true;
     if (depth != data_.sizes.size()) {
       throw py::value_error(c10::str("expected sequence of length ", data_.sizes[depth], " at dim ",
-                                     depth, " (got a ", type_name(object), "): ", ragged));
+                                     depth, " (got a ", what, "): ", ragged));
     }
   }
 
-  void add_leaf(py::object leaf, at::ScalarType dtype, std::size_t depth) {
-    finish_shape(depth, leaf);
+  void add_leaf(nested_data::leaf leaf, at::ScalarType dtype, std::size_t depth) {
+    finish_shape(depth, leaf.object ? type_name(leaf.object) : "tensor");
     if (data_.dtype == at::ScalarType::Undefined) {
       data_.dtype = dtype;
     } else if (data_.dtype != dtype) {
@@ -158,8 +173,9 @@ inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
   const bool real = c10::isFloatingType(dtype);
   if (PyComplex_Check(object)) {
     if (!c10::isComplexType(dtype)) {
-      throw py::type_error(c10::str("must be real number, not complex: a complex number doesn't fit ",
-                                    dtype, ". Take its real part, or ask for a complex dtype."));
+      throw py::type_error(
+          c10::str("must be real number, not complex: a complex number doesn't fit ", dtype,
+                   ". Take its real part, or ask for a complex dtype."));
     }
     const Py_complex value = PyComplex_AsCComplex(object);
     return c10::complex<double>(value.real, value.imag);
@@ -185,8 +201,8 @@ inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
 inline void store_number(PyObject* object, at::ScalarType dtype, void* element) {
   const c10::Scalar number = number_of(object, dtype);
   switch (dtype) {
-#define NDTORCH_STORE(type, name)                              \
-  case at::ScalarType::name:                                   \
+#define NDTORCH_STORE(type, name)                     \
+  case at::ScalarType::name:                          \
     *static_cast<type*>(element) = number.to<type>(); \
     return;
     AT_FORALL_SCALAR_TYPES_WITH_COMPLEX(NDTORCH_STORE)
@@ -199,33 +215,47 @@ inline void store_number(PyObject* object, at::ScalarType dtype, void* element) 
   }
 }
 
-// Copies an array to `element`, where its part of a C-contiguous result begins; returns the end of
-// that part, which is not past `end`.
-inline std::byte* store_array(py::handle object, at::ScalarType dtype, std::byte* element,
-                              const std::byte* end) {
-  const array_source source = read_array(object);
-  strided_view part = source.view;
+// Copies an array or a tensor to `element`, where its part of a C-contiguous result begins;
+// returns the end of that part, which is not past `end`.
+inline std::byte* store_part(const nested_data::leaf& leaf, at::ScalarType dtype,
+                             std::byte* element, const std::byte* end) {
+  strided_view part;
   part.data = element;
   part.dtype = dtype;
-  std::int64_t next = 1;
-  for (int i = part.ndim; i-- > 0;) {
-    part.stride_of[i] = next;
-    next *= part.size_of[i];
+  const auto result = [&] {
+    set_dense_strides(part);
+    // Python code that ran since an array was first seen may have given it another shape or
+    // dtype.
+    if (part.nbytes > static_cast<std::size_t>(end - element)) {
+      throw py::value_error("an array changed its size while the sequence that holds it was read.");
+    }
+    return borrow_tensor(part);
+  };
+  if (leaf.tensor.defined()) {
+    part.ndim = static_cast<std::size_t>(leaf.tensor.dim());
+    std::copy(leaf.tensor.sizes().begin(), leaf.tensor.sizes().end(), part.size_of.begin());
+    result().copy_(leaf.tensor);
+  } else {
+    const array_source source = read_array(leaf.object);
+    if (!source.can_be_copied()) throw_refused(source);
+    part.ndim = source.view.ndim;
+    std::copy_n(source.view.size_of.begin(), part.ndim, part.size_of.begin());
+    copy_elements(source, result());
   }
-  part.nbytes = static_cast<std::size_t>(next) * c10::elementSize(dtype);
-  // Python code that ran since the array was first seen may have given it another shape or dtype.
-  if (part.nbytes > static_cast<std::size_t>(end - element)) {
-    throw py::value_error("an array changed its size while the sequence that holds it was read.");
-  }
-  copy_elements(source, borrow_tensor(part));
   return element + part.nbytes;
 }
 
-// A new tensor from anything but a whole array. Each element is stored once, in its final place.
-inline at::Tensor copy_nested(py::handle object, const target& wanted) {
+// Collects anything but a whole array. The dtype is that of the leaves, or the default one where
+// there are none.
+inline nested_data read_nested(py::handle object) {
   nested_data data;
   nested_reader(data).read(object);
   if (data.dtype == at::ScalarType::Undefined) data.dtype = c10::get_default_dtype_as_scalartype();
+  return data;
+}
+
+// A new tensor of what was collected. Each element is stored once, in its final place.
+inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
   const at::ScalarType dtype = wanted.dtype.value_or(data.dtype);
   if (wanted.requires_grad) check_may_require_grad(dtype);
 
@@ -233,17 +263,20 @@ inline at::Tensor copy_nested(py::handle object, const target& wanted) {
     at::Tensor result = at::detail::empty_cpu(data.sizes, dtype, wanted.pinned);
     auto* element = static_cast<std::byte*>(result.mutable_data_ptr());
     const std::byte* const end = element + result.nbytes();
-    for (const py::object& leaf : data.leaves) {
-      if (api().is_array(leaf)) {
-        element = store_array(leaf, dtype, element, end);
+    for (const nested_data::leaf& leaf : data.leaves) {
+      if (leaf.tensor.defined() || api().is_array(leaf.object)) {
+        element = store_part(leaf, dtype, element, end);
       } else {
-        store_number(leaf.ptr(), dtype, element);
+        store_number(leaf.object.ptr(), dtype, element);
         element += c10::elementSize(dtype);
       }
     }
-    if (wanted.device.is_cpu()) return result;
-    const py::gil_scoped_release without_gil;
-    return result.to(wanted.device);
+    const at::Device device = wanted.device.value_or(at::Device(at::kCPU));
+    if (device.is_cpu() && wanted.order != axis_order::f) return result;
+    target moved = wanted;
+    moved.dtype = dtype;
+    moved.device = device;
+    return copy(result, moved);
   });
 }
 

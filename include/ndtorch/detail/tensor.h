@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/core/TensorImpl.h>
+#include <c10/core/TensorOptions.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/strided_view.h>
 #include <pybind11/pybind11.h>
@@ -17,31 +18,34 @@
 #include <utility>
 
 namespace ndtorch {
-namespace detail __attribute__((visibility("hidden"))) {
+namespace [[gnu::visibility("hidden")]] detail {
 
-// A tensor on the view's memory. `owner` keeps that alive; its deleter runs when the last tensor on
-// the storage dies. What at::from_blob does, without its std::function and its second pass.
+// A tensor on the view's memory. `owner` keeps that alive; its deleter runs when the last tensor
+// on the storage dies. What at::from_blob does, without its std::function and its second pass.
 inline at::Tensor make_tensor(const strided_view& view, at::DataPtr owner) {
   auto storage = c10::make_intrusive<c10::StorageImpl>(
       c10::StorageImpl::use_byte_size_t(), c10::SymInt(static_cast<std::int64_t>(view.nbytes)),
       std::move(owner), /*allocator=*/nullptr, /*resizable=*/false);
+  const c10::DispatchKey key = view.device.is_cpu()
+                                   ? c10::DispatchKey::CPU
+                                   : c10::computeDispatchKey(view.dtype, at::kStrided, view.device);
   at::Tensor tensor = at::detail::make_tensor<c10::TensorImpl>(
-      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU),
-      c10::scalarTypeToTypeMeta(view.dtype));
+      std::move(storage), c10::DispatchKeySet(key), c10::scalarTypeToTypeMeta(view.dtype));
   tensor.unsafeGetTensorImpl()->set_sizes_and_strides(view.sizes(), view.strides());
   return tensor;
 }
 
 // The same on memory that the caller keeps alive for as long as the tensor.
 inline at::Tensor borrow_tensor(const strided_view& view) {
-  return make_tensor(view, at::DataPtr(view.data, at::Device(at::kCPU)));
+  return make_tensor(view, at::DataPtr(view.data, view.device));
 }
 
 // What NumPy has no form for, on any device: no later step of a conversion could mend it.
 inline void check_layout(const at::Tensor& tensor) {
   if (!tensor.defined()) {
     throw py::type_error(
-        "can't convert an undefined tensor to numpy. Give it a value first; at::Tensor() has none.");
+        "can't convert an undefined tensor to numpy. Give it a value first; at::Tensor() has "
+        "none.");
   }
   if (tensor.is_nested()) {
     throw py::type_error(
@@ -55,15 +59,31 @@ inline void check_layout(const at::Tensor& tensor) {
                                   tensor.sizes(), ", dtype ", tensor.scalar_type(), ", device ",
                                   tensor.device(), "."));
   }
-  if (tensor.dim() > max_ndim) {
+  if (tensor.dim() > static_cast<std::int64_t>(max_ndim)) {
     throw py::value_error(c10::str("number of dimensions must be within [0, ", max_ndim,
                                    "], as NumPy has no more. Got ", tensor.dim(),
                                    ". Merge some with Tensor.flatten() or Tensor.reshape()."));
   }
 }
 
-// Whether the tensor's memory is, as it stands, what the tensor means. The conditions and their
-// words are PyTorch's, in its order (tensor_to_numpy in torch/csrc/utils/tensor_numpy.cpp, 2.13).
+// PyTorch's words (tensor_to_numpy in torch/csrc/utils/tensor_numpy.cpp, 2.13).
+[[noreturn]] inline void throw_requires_grad() {
+  throw std::runtime_error(
+      "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+}
+[[noreturn]] inline void throw_conj() {
+  throw std::runtime_error(
+      "Can't call numpy() on Tensor that has conjugate bit set. Use "
+      "tensor.resolve_conj().numpy() instead.");
+}
+[[noreturn]] inline void throw_neg() {
+  throw std::runtime_error(
+      "Can't call numpy() on Tensor that has negative bit set. Use tensor.resolve_neg().numpy() "
+      "instead.");
+}
+
+// Whether the tensor's memory is, as it stands, what the tensor means. The conditions are
+// PyTorch's, in its order.
 inline void check_shareable(const at::Tensor& tensor) {
   if (!tensor.device().is_cpu()) {
     throw py::type_error(c10::str("can't convert ", tensor.device(),
@@ -71,20 +91,9 @@ inline void check_shareable(const at::Tensor& tensor) {
                                   "tensor to host memory first. Got ",
                                   describe(tensor), "."));
   }
-  if (c10::GradMode::is_enabled() && tensor.requires_grad()) {
-    throw std::runtime_error(
-        "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
-  }
-  if (tensor.is_conj()) {
-    throw std::runtime_error(
-        "Can't call numpy() on Tensor that has conjugate bit set. Use "
-        "tensor.resolve_conj().numpy() instead.");
-  }
-  if (tensor.is_neg()) {
-    throw std::runtime_error(
-        "Can't call numpy() on Tensor that has negative bit set. Use tensor.resolve_neg().numpy() "
-        "instead.");
-  }
+  if (c10::GradMode::is_enabled() && tensor.requires_grad()) throw_requires_grad();
+  if (tensor.is_conj()) throw_conj();
+  if (tensor.is_neg()) throw_neg();
   if (tensor._is_zerotensor()) {
     throw std::runtime_error(
         "Cannot convert a ZeroTensor to numpy. Set force=True if you need the zero array. "
@@ -119,7 +128,8 @@ inline bool may_overlap(const at::Tensor& tensor) {
 inline strided_view read_tensor(const at::Tensor& tensor, bool writable) {
   strided_view view;
   view.dtype = tensor.scalar_type();
-  view.ndim = static_cast<int>(tensor.dim());
+  view.device = tensor.device();
+  view.ndim = static_cast<std::size_t>(tensor.dim());
   view.writable = writable && !may_overlap(tensor);
   view.data = with_python_errors([&] {
     // const_data_ptr() is the only access that leaves a copy-on-write storage shared.

@@ -1,0 +1,376 @@
+// DLPack, both ways: tensors on the memory of anything with __dlpack__, and the structures that
+// offer a tensor's memory to others. The rules are those of DLPack 1.3 and of the Python array API
+// standard (2024.12, array.__dlpack__).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/dlpack.h>
+#include <c10/core/ScalarType.h>
+#include <ndtorch/detail/copy_on_write.h>
+#include <ndtorch/detail/device.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/tensor.h>
+#include <ndtorch/dtype.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace ndtorch {
+namespace [[gnu::visibility("hidden")]] detail {
+
+// The names of the capsules that carry the two structures, before and after they were consumed.
+template <class Managed>
+struct dlpack_capsule;
+template <>
+struct dlpack_capsule<DLManagedTensor> {
+  static constexpr char name[] = "dltensor";
+  static constexpr char used[] = "used_dltensor";
+};
+template <>
+struct dlpack_capsule<DLManagedTensorVersioned> {
+  static constexpr char name[] = "dltensor_versioned";
+  static constexpr char used[] = "used_dltensor_versioned";
+};
+
+template <class Managed>
+inline constexpr bool is_versioned = std::is_same_v<Managed, DLManagedTensorVersioned>;
+
+struct dlpack_deleter {
+  template <class Managed>
+  void operator()(Managed* managed) const {
+    if (managed->deleter != nullptr) managed->deleter(managed);
+  }
+};
+template <class Managed>
+using dlpack_owner = std::unique_ptr<Managed, dlpack_deleter>;
+
+// nullopt for a kind of device that LibTorch has no tensors on.
+inline std::optional<at::Device> device_of(const DLDevice& device) {
+  const auto index = static_cast<c10::DeviceIndex>(device.device_id);
+  switch (device.device_type) {
+    case kDLCPU:
+    case kDLCUDAHost:  // pinned memory of the host
+    case kDLROCMHost:
+      return at::Device(at::kCPU);
+    case kDLCUDA:
+    case kDLCUDAManaged:
+    case kDLROCM:  // LibTorch for ROCm calls its devices cuda
+      return at::Device(at::kCUDA, index);
+    case kDLOneAPI:
+      return at::Device(at::kXPU, index);
+    case kDLMetal:
+      return at::Device(at::kMPS, index);
+    case kDLMAIA:
+      return at::Device(at::kMAIA, index);
+    case kDLExtDev:
+      return at::Device(at::kPrivateUse1, index);
+    default:
+      return std::nullopt;
+  }
+}
+
+// Throws buffer_error where DLPack has no name for the device.
+inline DLDevice dlpack_device(at::Device device) {
+  const std::int32_t index = device.has_index() ? device.index() : 0;
+  switch (device.type()) {
+    case at::kCPU:
+      return {kDLCPU, 0};
+    case at::kCUDA:
+#if defined(USE_ROCM)
+      return {kDLROCM, index};
+#else
+      return {kDLCUDA, index};
+#endif
+    case at::kXPU:
+      return {kDLOneAPI, index};
+    case at::kMPS:
+      return {kDLMetal, index};
+    case at::kMAIA:
+      return {kDLMAIA, index};
+    case at::kPrivateUse1:
+      return {kDLExtDev, index};
+    default:
+      throw py::buffer_error(c10::str("Cannot pack tensors on ", device,
+                                      ". Copy it first, with tensor.to(at::kCPU)."));
+  }
+}
+
+inline std::string describe(const DLTensor& tensor) {
+  const bool has_shape = tensor.ndim >= 0 && tensor.ndim <= static_cast<std::int32_t>(max_ndim) &&
+                         (tensor.ndim == 0 || tensor.shape != nullptr);
+  const auto ndim = static_cast<std::size_t>(has_shape ? tensor.ndim : 0);
+  return c10::str(
+      "a DLPack tensor of ", tensor.ndim, " dimensions, shape ",
+      has_shape ? tuple_text(tensor.shape, ndim) : "?", ", strides ",
+      has_shape && tensor.strides != nullptr ? tuple_text(tensor.strides, ndim) : "in C order",
+      " elements, dtype code ", static_cast<int>(tensor.dtype.code), " bits ",
+      static_cast<int>(tensor.dtype.bits), " lanes ", tensor.dtype.lanes, ", device type ",
+      static_cast<int>(tensor.device.device_type), " index ", tensor.device.device_id);
+}
+
+[[noreturn]] inline void throw_refused(const DLTensor& tensor, const std::string& reason) {
+  throw py::value_error(c10::str(reason, " Got ", describe(tensor),
+                                 ". Copy it to a plain array in its own library first."));
+}
+
+// Describes what a producer handed over, of whom nothing is taken on trust but its pointers.
+// Throws type_error for a dtype outside the table and value_error for memory that can't be a
+// tensor's.
+inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
+  strided_view view;
+  view.writable = writable;
+  const dtype_entry* entry = find_dtype(tensor.dtype);
+  if (entry == nullptr) {
+    throw py::type_error(c10::str(
+        "can't convert this DLPack dtype. The only supported types are: ", supported_dtypes(),
+        ". Got ", describe(tensor), ". Convert the data to one of these first."));
+  }
+  view.dtype = entry->scalar_type;
+  const std::optional<at::Device> device = device_of(tensor.device);
+  if (!device) {
+    throw py::type_error(c10::str("LibTorch has no such device. Got ", describe(tensor),
+                                  ". Copy the data to the CPU first."));
+  }
+  check_device(*device);
+  view.device = *device;
+  if (tensor.ndim < 0 || tensor.ndim > static_cast<std::int32_t>(max_ndim)) {
+    throw_refused(tensor, c10::str("number of dimensions must be within [0, ", max_ndim, "]."));
+  }
+  view.ndim = static_cast<std::size_t>(tensor.ndim);
+  if (view.ndim > 0 && tensor.shape == nullptr) throw_refused(tensor, "the shape is missing.");
+
+  std::uint64_t count = 1;
+  bool overflow = false;
+  for (std::size_t i = 0; i < view.ndim; ++i) {
+    if (tensor.shape[i] < 0) throw_refused(tensor, "a size is negative.");
+    view.size_of[i] = tensor.shape[i];
+    // A size of 0 must not hide that the others can't be multiplied.
+    const auto size = static_cast<std::uint64_t>(tensor.shape[i] > 0 ? tensor.shape[i] : 1);
+    overflow |= c10::mul_overflows(count, size, &count);
+  }
+  overflow |= c10::mul_overflows(count, static_cast<std::uint64_t>(entry->item_size), &count);
+  refusal why = overflow || count > INT64_MAX ? refusal::too_large : refusal::none;
+  if (why == refusal::none) {
+    if (tensor.strides != nullptr) {
+      why = set_strides(view, tensor.strides, entry->item_size);
+    } else {
+      set_dense_strides(view);
+    }
+  }
+  if (why == refusal::too_large) throw_refused(tensor, "it spans more bytes than there can be.");
+  if (why == refusal::negative_stride) {
+    throw_refused(tensor, "At least one stride is negative, and LibTorch has no such tensors.");
+  }
+  view.data =
+      tensor.data == nullptr ? nullptr : static_cast<char*>(tensor.data) + tensor.byte_offset;
+  if (view.data == nullptr && view.nbytes > 0) throw_refused(tensor, "its data pointer is null.");
+  if (view.device.is_cpu() && !is_aligned(view)) {
+    throw_refused(tensor, "the data is not aligned for its dtype.");
+  }
+  return view;
+}
+
+// A tensor that keeps `managed` until its storage dies. On any exception `managed` is deleted.
+template <class Managed>
+at::Tensor share_dlpack(dlpack_owner<Managed> managed) {
+  bool writable = true;
+  if constexpr (is_versioned<Managed>) {
+    // No other field of another major version is where this header says.
+    if (managed->version.major != DLPACK_MAJOR_VERSION) {
+      throw py::buffer_error(c10::str("a DLPack tensor of version ", managed->version.major, ".",
+                                      managed->version.minor, " came, and ndtorch reads version ",
+                                      DLPACK_MAJOR_VERSION, ". Update the older of the two."));
+    }
+    writable = (managed->flags & DLPACK_FLAG_BITMASK_READ_ONLY) == 0;
+  }
+  const strided_view view = read_dlpack(managed->dl_tensor, writable);
+  const auto holder = py::reinterpret_steal<py::object>(PyCapsule_New(
+      managed.get(), writable ? writable_capsule : read_only_capsule, [](PyObject* self) {
+        dlpack_deleter()(
+            static_cast<Managed*>(PyCapsule_GetPointer(self, PyCapsule_GetName(self))));
+      }));
+  if (!holder) throw py::error_already_set();
+  managed.release();  // the capsule has it now
+  at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), view.device));
+  if (!writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
+  return tensor;
+}
+
+// Takes what is in a capsule; nothing can take it a second time.
+template <class Managed>
+at::Tensor consume_dlpack(const py::object& capsule) {
+  dlpack_owner<Managed> managed(
+      static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), dlpack_capsule<Managed>::name)));
+  if (managed == nullptr) throw py::error_already_set();
+  if (PyCapsule_SetName(capsule.ptr(), dlpack_capsule<Managed>::used) != 0) {
+    managed.release();
+    throw py::error_already_set();
+  }
+  return share_dlpack(std::move(managed));
+}
+
+inline at::Tensor consume_dlpack(const py::object& capsule) {
+  if (PyCapsule_IsValid(capsule.ptr(), dlpack_capsule<DLManagedTensorVersioned>::name) != 0) {
+    return consume_dlpack<DLManagedTensorVersioned>(capsule);
+  }
+  if (PyCapsule_IsValid(capsule.ptr(), dlpack_capsule<DLManagedTensor>::name) != 0) {
+    return consume_dlpack<DLManagedTensor>(capsule);
+  }
+  const char* name = nullptr;
+  if (PyCapsule_CheckExact(capsule.ptr())) name = PyCapsule_GetName(capsule.ptr());
+  PyErr_Clear();
+  throw py::type_error(c10::str(
+      "__dlpack__ must return a capsule named dltensor or dltensor_versioned (got ",
+      name != nullptr ? c10::str("one named ", name) : type_name(capsule),
+      "). A capsule can be consumed only once: have __dlpack__ make a new one for each call."));
+}
+
+inline bool has_attribute(py::handle object, const char* name) {
+  return PyObject_HasAttrString(object.ptr(), name) == 1;
+}
+
+// The C functions that a type offers beside __dlpack__, of the major version that is known here;
+// nullptr where it has none.
+inline const DLPackExchangeAPI* exchange_table(py::handle type) {
+  static constexpr char name[] = "dlpack_exchange_api";
+  const auto capsule = py::reinterpret_steal<py::object>(
+      PyObject_GetAttrString(type.ptr(), "__dlpack_c_exchange_api__"));
+  if (!capsule || PyCapsule_IsValid(capsule.ptr(), name) == 0) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  auto* header = static_cast<DLPackExchangeAPIHeader*>(PyCapsule_GetPointer(capsule.ptr(), name));
+  while (header != nullptr && header->version.major != DLPACK_MAJOR_VERSION) {
+    header = header->prev_api;
+  }
+  return reinterpret_cast<const DLPackExchangeAPI*>(header);
+}
+
+// A device's default stream in the words of __dlpack__(stream=...); None where it has no say.
+inline py::object default_stream(DLDeviceType type) {
+  if (type == kDLCUDA || type == kDLCUDAManaged) return py::int_(1);
+  if (type == kDLROCM) return py::int_(0);
+  return py::none();
+}
+
+// Asks an object for its memory with __dlpack__.
+inline at::Tensor call_dlpack(py::handle object) {
+  const auto device = py::tuple(object.attr("__dlpack_device__")());
+  if (device.size() != 2) {
+    throw py::type_error(c10::str("__dlpack_device__ of a ", type_name(object),
+                                  " must return (device_type, device_id)."));
+  }
+  const auto type = static_cast<DLDeviceType>(device[0].cast<int>());
+  py::dict arguments;
+  // The producer makes the default stream wait for its own work, and our stream waits for that
+  // one.
+  if (py::object stream = default_stream(type); !stream.is_none()) arguments["stream"] = stream;
+  arguments["max_version"] = py::make_tuple(DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION);
+  py::object capsule;
+  try {
+    capsule = object.attr("__dlpack__")(**arguments);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_TypeError)) throw;
+    arguments.attr("pop")("max_version");  // from before DLPack 1.0
+    capsule = object.attr("__dlpack__")(**arguments);
+  }
+  at::Tensor tensor = consume_dlpack(capsule);
+  if (!tensor.device().is_cpu()) {
+    with_python_errors([&] { wait_for_default_stream(tensor.device()); });
+  }
+  return tensor;
+}
+
+// A tensor on the memory of an object with __dlpack__. `same_streams`: the object is one of this
+// LibTorch's, whose work is on the stream that is current here too.
+inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
+  const DLPackExchangeAPI* const table = exchange_table(py::type::handle_of(object));
+  if (table == nullptr) return call_dlpack(object);
+  DLManagedTensorVersioned* managed = nullptr;
+  if (table->managed_tensor_from_py_object_no_sync(object.ptr(), &managed) != 0) {
+    throw py::error_already_set();
+  }
+  dlpack_owner<DLManagedTensorVersioned> owner(managed);
+  if (owner == nullptr) return call_dlpack(object);
+  // The table's functions don't order any work: elsewhere than on the CPU that is for __dlpack__.
+  if (!same_streams && managed->version.major == DLPACK_MAJOR_VERSION &&
+      managed->dl_tensor.device.device_type != kDLCPU) {
+    owner.reset();
+    return call_dlpack(object);
+  }
+  return share_dlpack(std::move(owner));
+}
+
+// Memory that is offered to others: the structure that they get, and the tensor that it holds.
+template <class Managed>
+struct dlpack_offer {
+  at::Tensor tensor;
+  std::vector<std::int64_t> sizes_and_strides;  // the tensor's own may change
+  Managed managed;
+};
+
+// `read_only` memory can only be told of by a versioned structure: the older one gives the tensor
+// memory that may be written. Throws buffer_error for what DLPack has no name for.
+template <class Managed>
+dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = false) {
+  const dtype_entry* entry = find_dtype(tensor.scalar_type());
+  if (entry == nullptr) {
+    throw py::buffer_error(c10::str("Got unsupported ScalarType ", tensor.scalar_type(),
+                                    ": DLPack has no such dtype. Convert the tensor first."));
+  }
+  auto offer = std::make_unique<dlpack_offer<Managed>>();
+  offer->tensor = tensor;
+  auto& dims = offer->sizes_and_strides;
+  dims.assign(tensor.sizes().begin(), tensor.sizes().end());
+  dims.insert(dims.end(), tensor.strides().begin(), tensor.strides().end());
+
+  const bool read_only = is_versioned<Managed> && !may_be_written(tensor.storage());
+  DLTensor& described = offer->managed.dl_tensor;
+  with_python_errors([&] {
+    described.data =
+        read_only ? const_cast<void*>(tensor.const_data_ptr()) : tensor.mutable_data_ptr();
+  });
+  described.device = dlpack_device(tensor.device());
+  described.ndim = static_cast<std::int32_t>(tensor.dim());
+  described.dtype = {static_cast<std::uint8_t>(entry->dlpack_code),
+                     static_cast<std::uint8_t>(entry->item_size * 8), 1};
+  described.shape = dims.data();
+  described.strides = dims.data() + tensor.dim();
+  described.byte_offset = 0;
+  tensor.storage().unsafeGetStorageImpl()->set_resizable(false);  // nobody would tell the others
+  if constexpr (is_versioned<Managed>) {
+    offer->managed.version = {DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION};
+    offer->managed.flags = (read_only ? DLPACK_FLAG_BITMASK_READ_ONLY : 0) |
+                           (is_copy ? DLPACK_FLAG_BITMASK_IS_COPIED : 0);
+  }
+  offer->managed.manager_ctx = offer.get();
+  offer->managed.deleter = [](Managed* self) {
+    delete static_cast<dlpack_offer<Managed>*>(self->manager_ctx);
+  };
+  return dlpack_owner<Managed>(&offer.release()->managed);
+}
+
+// The structure in a capsule, which deletes it unless somebody consumes it.
+template <class Managed>
+py::object dlpack_capsule_of(dlpack_owner<Managed> managed) {
+  auto capsule = py::reinterpret_steal<py::object>(
+      PyCapsule_New(managed.get(), dlpack_capsule<Managed>::name, [](PyObject* self) {
+        if (PyCapsule_IsValid(self, dlpack_capsule<Managed>::name) == 0) return;
+        dlpack_deleter()(
+            static_cast<Managed*>(PyCapsule_GetPointer(self, dlpack_capsule<Managed>::name)));
+      }));
+  if (!capsule) throw py::error_already_set();
+  managed.release();  // the capsule has it now
+  return capsule;
+}
+
+}  // namespace detail
+}  // namespace ndtorch

@@ -1,0 +1,199 @@
+// Python objects other than arrays that hold memory: torch.Tensor objects, anything with
+// __dlpack__,
+// __cuda_array_interface__ or the buffer protocol.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <ndtorch/detail/array.h>
+#include <ndtorch/detail/copy_on_write.h>
+#include <ndtorch/detail/device.h>
+#include <ndtorch/detail/dlpack.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/tensor.h>
+#include <ndtorch/dtype.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <vector>
+
+#if defined(NDTORCH_TORCH_PYTHON)  // set by the CMake target ndtorch::torch_python
+#include <torch/csrc/autograd/python_variable.h>
+#endif
+
+namespace ndtorch {
+namespace [[gnu::visibility("hidden")]] detail {
+
+enum class holder_kind { none, torch_tensor, dlpack, cuda_array, buffer };
+
+// An object can't be of a type whose module nobody has imported.
+inline bool is_torch_tensor(py::handle object) {
+  const auto name = py::str("torch");
+  const auto torch = py::reinterpret_steal<py::object>(PyImport_GetModule(name.ptr()));
+  if (!torch) {
+    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    return false;
+  }
+  // A module that is being imported just now may have no Tensor yet.
+  const py::object type = py::getattr(torch, "Tensor", py::none());
+  return !type.is_none() && py::isinstance(object, type);
+}
+
+// In the order of what each way can say: DLPack knows of read-only memory, devices and streams.
+inline holder_kind find_holder(py::handle object) {
+  if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())) return holder_kind::none;
+  const py::handle type = py::type::handle_of(object);
+  if (has_attribute(type, "__dlpack__")) {
+    return is_torch_tensor(object) ? holder_kind::torch_tensor : holder_kind::dlpack;
+  }
+  if (has_attribute(type, "__cuda_array_interface__")) return holder_kind::cuda_array;
+  return PyObject_CheckBuffer(object.ptr()) != 0 ? holder_kind::buffer : holder_kind::none;
+}
+
+// The memory of a buffer as an array, whose own description of it NumPy works out: the format
+// string, byte order, strides and whether it may be written.
+inline py::object buffer_array(py::handle object) {
+  const auto memory = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(object.ptr()));
+  if (!memory) throw py::error_already_set();
+  try {
+    return py::module_::import("numpy").attr("asarray")(memory);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError) && !error.matches(PyExc_RuntimeError)) throw;
+    throw py::type_error(c10::str("can't convert the buffer of a ", type_name(object),
+                                  " of format ", std::string(py::repr(memory.attr("format"))),
+                                  " and shape ", std::string(py::repr(memory.attr("shape"))), ". ",
+                                  std::string(py::str(error.value()))));
+  }
+}
+
+// What `__cuda_array_interface__` (version 3) says of memory; the device's index is not among it.
+inline strided_view read_cuda_array(const py::dict& interface) {
+  const auto refuse = [&](const char* reason) {
+    throw py::value_error(c10::str("can't share this __cuda_array_interface__: ", reason, " Got ",
+                                   std::string(py::repr(interface)), "."));
+  };
+  for (const char* key : {"shape", "typestr", "data"}) {
+    if (!interface.contains(key)) refuse("it lacks one of shape, typestr and data.");
+  }
+  if (interface.contains("mask") && !interface["mask"].is_none()) {
+    refuse("its mask would be lost. Fill the masked values first.");
+  }
+  PyArray_Descr* descr = nullptr;
+  if (api().descr_converter(py::object(interface["typestr"]).ptr(), &descr) == 0) {
+    throw py::error_already_set();
+  }
+  const auto dtype = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(descr));
+  const dtype_entry* entry = find_dtype(descr);
+  if (entry == nullptr) throw_unsupported_dtype(descr, "dtype " + dtype_text(descr));
+  if (descr->byteorder == NPY_OPPBYTE) refuse("its byte order is not the native one.");
+
+  strided_view view;
+  view.dtype = entry->scalar_type;
+  view.device = at::Device(at::kCUDA);
+  const auto data = interface["data"].cast<py::tuple>();
+  if (data.size() != 2) refuse("data must be (pointer, read-only flag).");
+  view.data = reinterpret_cast<void*>(data[0].cast<std::uintptr_t>());
+  view.writable = !data[1].cast<bool>();
+
+  const auto shape = interface["shape"].cast<std::vector<std::int64_t>>();
+  if (shape.size() > max_ndim) refuse("it has more than 64 dimensions.");
+  view.ndim = shape.size();
+  std::uint64_t count = static_cast<std::uint64_t>(entry->item_size);
+  for (std::size_t i = 0; i < view.ndim; ++i) {
+    if (shape[i] < 0) refuse("a size is negative.");
+    view.size_of[i] = shape[i];
+    const auto size = static_cast<std::uint64_t>(shape[i] > 0 ? shape[i] : 1);
+    if (c10::mul_overflows(count, size, &count) || count > INT64_MAX) {
+      refuse("it spans more bytes than there can be.");
+    }
+  }
+  if (interface.contains("strides") && !interface["strides"].is_none()) {
+    const auto strides = interface["strides"].cast<std::vector<std::int64_t>>();
+    if (strides.size() != view.ndim) refuse("shape and strides are of different lengths.");
+    switch (set_strides(view, strides.data(), 1)) {
+      case refusal::negative_stride:
+        refuse("At least one stride is negative, and LibTorch has no such tensors.");
+        break;
+      case refusal::odd_stride:
+        refuse("its strides are no multiple of the item size.");
+        break;
+      case refusal::too_large:
+        refuse("it spans more bytes than there can be.");
+        break;
+      default:
+        break;
+    }
+  } else {
+    set_dense_strides(view);
+  }
+  if (view.data == nullptr && view.nbytes > 0) refuse("its data pointer is null.");
+  return view;
+}
+
+inline at::Tensor share_cuda_array(py::handle object) {
+  const auto interface = py::object(object.attr("__cuda_array_interface__")).cast<py::dict>();
+  strided_view view = read_cuda_array(interface);
+  check_device(view.device);
+  // A capsule, whose name says whether the memory may be written.
+  const auto holder = py::reinterpret_steal<py::object>(PyCapsule_New(
+      object.ptr(), view.writable ? writable_capsule : read_only_capsule, [](PyObject* self) {
+        Py_DECREF(static_cast<PyObject*>(PyCapsule_GetPointer(self, PyCapsule_GetName(self))));
+      }));
+  if (!holder) throw py::error_already_set();
+  object.inc_ref();  // the capsule's
+  return with_python_errors([&] {
+    view.device = view.data != nullptr ? at::detail::getCUDAHooks().getDeviceFromPtr(view.data)
+                                       : at::Device(at::kCUDA, 0);
+    const py::object stream = interface.attr("get")("stream");
+    if (!stream.is_none()) {
+      if (stream.cast<std::uintptr_t>() == 1) {
+        wait_for_default_stream(view.device);
+      } else {
+        // There is no way to wait for a foreign stream alone without CUDA's own headers.
+        c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(view.device.index());
+      }
+    }
+    at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), view.device));
+    if (!view.writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
+    return tensor;
+  });
+}
+
+#if !defined(NDTORCH_TORCH_PYTHON)
+
+// What DLPack would lose without a word, or say in its own.
+inline void check_torch_tensor(py::handle object) {
+  if (object.attr("requires_grad").cast<bool>()) throw_requires_grad();
+  if (!object.attr("layout").is(py::module_::import("torch").attr("strided"))) {
+    throw py::type_error(c10::str("can't share the memory of a tensor of layout ",
+                                  std::string(py::str(object.attr("layout"))),
+                                  ". Use Tensor.to_dense() first."));
+  }
+  if (object.attr("is_conj")().cast<bool>()) throw_conj();
+  if (object.attr("is_neg")().cast<bool>()) throw_neg();
+}
+
+#endif
+
+// A tensor on the memory of a holder other than a buffer.
+inline at::Tensor share_holder(py::handle object, holder_kind kind) {
+  switch (kind) {
+    case holder_kind::torch_tensor:
+#if defined(NDTORCH_TORCH_PYTHON)
+      return THPVariable_Unpack(object.ptr());
+#else
+      check_torch_tensor(object);
+      return share_dlpack(object, /*same_streams=*/true);
+#endif
+    case holder_kind::cuda_array:
+      return share_cuda_array(object);
+    default:
+      return share_dlpack(object, /*same_streams=*/false);
+  }
+}
+
+}  // namespace detail
+}  // namespace ndtorch

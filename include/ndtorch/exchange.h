@@ -1,0 +1,254 @@
+// Memory to and from those who are not NumPy: buffers, torch.Tensor objects, DLPack.
+// (as_tensor and tensor, in from_numpy.h, take all of these as they are.)
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ndtorch/detail/copy_on_write.h>
+#include <ndtorch/detail/device.h>
+#include <ndtorch/detail/dlpack.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/tensor.h>
+#include <ndtorch/dtype.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <utility>
+
+#if defined(NDTORCH_TORCH_PYTHON)  // set by the CMake target ndtorch::torch_python
+#include <torch/csrc/autograd/python_variable.h>
+#endif
+
+namespace ndtorch {
+namespace [[gnu::visibility("hidden")]] detail {
+
+// What DLPack can't say of a tensor. PyTorch's words (torch/_tensor.py, 2.13) where it has any.
+inline void check_exchangeable(const at::Tensor& tensor) {
+  if (!tensor.defined()) {
+    throw py::type_error(
+        "can't export an undefined tensor. Give it a value first; at::Tensor() has none.");
+  }
+  if (tensor.is_nested() || tensor.layout() != at::kStrided) {
+    throw py::buffer_error(
+        c10::str("Can't export tensors with layout other than torch.strided. Got layout ",
+                 tensor.layout(), ": use Tensor.to_dense() first."));
+  }
+  if (tensor.requires_grad()) {
+    throw py::buffer_error("Can't export tensors that require gradient, use tensor.detach()");
+  }
+  if (tensor.is_conj()) {
+    throw py::buffer_error(
+        "Can't export tensors with the conjugate bit set. Use tensor.resolve_conj() first.");
+  }
+  if (tensor.is_neg()) {
+    throw py::buffer_error(
+        "Can't export tensors with the negative bit set. Use tensor.resolve_neg() first.");
+  }
+  if (find_dtype(tensor.scalar_type()) == nullptr) {
+    throw py::buffer_error(c10::str("Got unsupported ScalarType ", tensor.scalar_type(),
+                                    ": DLPack has no such dtype. Convert the tensor first."));
+  }
+  dlpack_device(tensor.device());  // throws where there is none
+}
+
+// The Python object that to_dlpack() returns.
+class dlpack_exporter {
+ public:
+  explicit dlpack_exporter(at::Tensor tensor) : tensor_(std::move(tensor)) {}
+
+  py::tuple device() const {
+    const DLDevice device = dlpack_device(tensor_.device());
+    return py::make_tuple(static_cast<int>(device.device_type), device.device_id);
+  }
+
+  // The array API standard's __dlpack__ (2024.12).
+  py::object capsule(const py::object& stream, const py::object& max_version,
+                     const py::object& dl_device, const py::object& copy) const {
+    at::Tensor tensor = tensor_;
+    const bool must_copy = copy.is(py::bool_(true));
+    const bool must_share = copy.is(py::bool_(false));
+    bool is_copy = false;
+    if (!dl_device.is_none() && !device().equal(dl_device)) {
+      const bool to_cpu = py::object(dl_device[py::int_(0)]).equal(py::int_(int{kDLCPU}));
+      if (!to_cpu || must_share) {
+        throw py::buffer_error(c10::str("can't export a tensor on ", tensor.device(),
+                                        " to DLPack device ", std::string(py::str(dl_device)),
+                                        must_share ? " without a copy." : ".",
+                                        " Copy it there first, with tensor.to(device)."));
+      }
+      tensor = with_python_errors([&] {
+        const py::gil_scoped_release without_gil;
+        return tensor.cpu();
+      });
+      is_copy = true;
+    }
+    if (must_copy && !is_copy) {
+      tensor = with_python_errors([&] { return tensor.clone(); });
+      is_copy = true;
+    }
+    order_after_us(stream, tensor.device());
+    if (!max_version.is_none() &&
+        py::object(max_version[py::int_(0)]).cast<int>() >= DLPACK_MAJOR_VERSION) {
+      return dlpack_capsule_of(offer_dlpack<DLManagedTensorVersioned>(tensor, is_copy));
+    }
+    return dlpack_capsule_of(offer_dlpack<DLManagedTensor>(tensor));
+  }
+
+ private:
+  // The consumer's stream must not read before ours has written. -1 asks for no order. A foreign
+  // stream can't be waited on without its vendor's headers, so this waits itself.
+  static void order_after_us(const py::object& stream, at::Device device) {
+    if (device.is_cpu() || (!stream.is_none() && stream.cast<std::int64_t>() == -1)) return;
+    with_python_errors([&] {
+      const py::gil_scoped_release without_gil;
+      const c10::impl::VirtualGuardImpl guard(device.type());
+      guard.synchronizeStream(guard.getStream(device));
+    });
+  }
+
+  at::Tensor tensor_;
+};
+
+// Registers the type with the first use, in each interpreter.
+inline py::object make_exporter(const at::Tensor& tensor) {
+  if (py::detail::get_type_info(typeid(dlpack_exporter)) == nullptr) {
+    py::class_<dlpack_exporter>(py::handle(), "dlpack_exporter", py::module_local(),
+                                "A tensor's memory, for from_dlpack() of any library.")
+        .def("__dlpack__", &dlpack_exporter::capsule, py::kw_only(), py::arg("stream") = py::none(),
+             py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
+             py::arg("copy") = py::none())
+        .def("__dlpack_device__", &dlpack_exporter::device);
+  }
+  return py::cast(dlpack_exporter(tensor));
+}
+
+}  // namespace detail
+
+// torch.frombuffer(buffer, dtype=..., count=..., offset=...): a 1-d tensor on the memory of a
+// bytes, bytearray, memoryview, array.array, mmap or other object with the buffer protocol, read as
+// elements of `dtype`. `offset` is in bytes, `count` in elements (-1: all there is). Nothing is
+// copied; of a read-only buffer the first write gives the tensor memory of its own. The buffer
+// stays exported (a bytearray can't be resized) as long as any tensor on its memory lives. Needs
+// the GIL. Throws value_error, with PyTorch 2.13's words, for no buffer, an offset or count outside
+// it, no elements, a length that is no multiple of the item size; and, unlike PyTorch, for data
+// that is not aligned for the dtype. type_error for a dtype outside the table, buffer_error for a
+// buffer that is not contiguous.
+inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64_t count = -1,
+                             std::int64_t offset = 0) {
+  detail::check_gil("frombuffer");
+  const detail::dtype_entry* const entry = detail::find_dtype(dtype);
+  if (entry == nullptr) {
+    throw py::type_error(c10::str("Got unsupported ScalarType ", dtype,
+                                  ". The only supported types are: ", detail::supported_dtypes(),
+                                  "."));
+  }
+  if (!buffer || PyObject_CheckBuffer(buffer.ptr()) == 0) {
+    throw py::value_error(c10::str("object does not implement Python buffer protocol. Got ",
+                                   buffer ? detail::type_name(buffer) : "a null handle",
+                                   ". Pass bytes, a bytearray, a memoryview, or the like."));
+  }
+  const auto memory = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(buffer.ptr()));
+  if (!memory) throw py::error_already_set();
+  const Py_buffer& view = *PyMemoryView_GET_BUFFER(memory.ptr());
+  if (PyBuffer_IsContiguous(&view, 'C') == 0) {
+    throw py::buffer_error(c10::str("the buffer of a ", detail::type_name(buffer),
+                                    " is not contiguous. Copy it first, with bytes(buffer)."));
+  }
+
+  const std::int64_t length = view.len;
+  const std::int64_t item = entry->item_size;
+  if (length <= 0 || count == 0) {
+    throw py::value_error(
+        c10::str("both buffer length (", length, ") and count (", count, ") must not be 0"));
+  }
+  if (offset < 0 || offset >= length) {
+    throw py::value_error(c10::str(
+        "offset (", offset, " bytes) must be non-negative and no greater than buffer length (",
+        length, " bytes) minus 1"));
+  }
+  if (count < 0 && (length - offset) % item != 0) {
+    throw py::value_error(c10::str("buffer length (", length - offset, " bytes) after offset (",
+                                   offset, " bytes) must be a multiple of element size (", item,
+                                   ")"));
+  }
+  const std::int64_t available = (length - offset) / item;
+  if (count > available) {
+    throw py::value_error(
+        c10::str("requested buffer length (", count, " * ", item, " bytes) after offset (", offset,
+                 " bytes) must not be greater than actual buffer length (", length, " bytes)"));
+  }
+
+  detail::strided_view described;
+  described.data = static_cast<char*>(view.buf) + offset;
+  described.dtype = dtype;
+  described.writable = view.readonly == 0;
+  described.ndim = 1;
+  described.size_of[0] = count < 0 ? available : count;
+  detail::set_dense_strides(described);
+  if (!detail::is_aligned(described)) {
+    throw py::value_error(
+        c10::str("the buffer at offset ", offset, " bytes is not aligned for ", entry->name,
+                 ". Read it as uint8 and copy it first, for example "
+                 "with ndtorch::frombuffer(buffer, at::kByte).clone().view(dtype)."));
+  }
+  at::Tensor tensor = detail::make_tensor(
+      described, detail::hold_object(described.data, memory.ptr(), described.device));
+  if (!described.writable) {
+    detail::make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
+  }
+  return tensor;
+}
+
+// An object with __dlpack__ and __dlpack_device__ on the tensor's memory, for from_dlpack() of
+// NumPy, PyTorch, JAX, CuPy and others. Shared, not copied; a tensor on read-only memory is offered
+// as read-only to those who ask for a versioned capsule (DLPack 1.0), and gets memory of its own
+// for others. The storage can't be resized any more. Needs the GIL. Throws buffer_error, with
+// PyTorch 2.13's words, for a tensor that requires grad, has the conj or neg bit, is not strided,
+// or is of a dtype or on a device that DLPack lacks; type_error for an undefined one.
+inline py::object to_dlpack(const at::Tensor& tensor) {
+  detail::check_gil("to_dlpack");
+  detail::check_exchangeable(tensor);
+  return detail::make_exporter(tensor);
+}
+
+// A torch.Tensor object on the tensor's memory, of its dtype, shape, strides and device; nothing is
+// copied, but a tensor on read-only memory gets memory of its own, since torch.Tensor can't say
+// read-only. Imports torch. Needs the GIL.
+// Autograd doesn't cross: the result is a new leaf, and a tensor that requires grad is refused.
+// With the CMake target ndtorch::torch_python, which links libtorch_python, it does: the result is
+// then the same tensor, and the same object each time. Throws what to_dlpack() throws; import_error
+// where Python has no torch.
+inline py::object to_torch(const at::Tensor& tensor) {
+  detail::check_gil("to_torch");
+#if defined(NDTORCH_TORCH_PYTHON)
+  if (!tensor.defined()) detail::check_exchangeable(tensor);
+  py::module_::import("torch");
+  return py::reinterpret_steal<py::object>(THPVariable_Wrap(tensor));
+#else
+  detail::check_exchangeable(tensor);
+  py::object type;
+  try {
+    type = py::module_::import("torch").attr("Tensor");
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ModuleNotFoundError)) throw;
+    throw py::import_error(
+        "ndtorch::to_torch makes a torch.Tensor, and this Python has no torch. Install it (pip "
+        "install torch), or return a NumPy array with ndtorch::numpy.");
+  }
+  detail::with_python_errors([&] { tensor.mutable_data_ptr(); });  // memory that may be written
+  const DLPackExchangeAPI* const table = detail::exchange_table(type);
+  if (table == nullptr) {  // before PyTorch 2.10
+    return py::module_::import("torch").attr("from_dlpack")(to_dlpack(tensor));
+  }
+  auto offer = detail::offer_dlpack<DLManagedTensorVersioned>(tensor);
+  void* made = nullptr;
+  // Takes the structure over, also where it fails.
+  if (table->managed_tensor_to_py_object_no_sync(offer.release(), &made) != 0) {
+    throw py::error_already_set();
+  }
+  return py::reinterpret_steal<py::object>(static_cast<PyObject*>(made));
+#endif
+}
+
+}  // namespace ndtorch
