@@ -45,6 +45,10 @@ inline void check_exchangeable(const at::Tensor& tensor) {
     throw py::buffer_error(
         "Can't export tensors with the negative bit set. Use tensor.resolve_neg() first.");
   }
+  if (tensor._is_zerotensor()) {
+    throw py::buffer_error(
+        "Can't export a ZeroTensor, which has no memory. Use tensor.clone() first.");
+  }
   if (find_dtype(tensor.scalar_type()) == nullptr) {
     throw py::buffer_error(c10::str("Got unsupported ScalarType ", tensor.scalar_type(),
                                     ": DLPack has no such dtype. Convert the tensor first."));

@@ -65,8 +65,8 @@ inline py::array numpy(const at::Tensor& tensor) {
 }
 
 // torch.Tensor.numpy(force=True), or t.detach().cpu().numpy(): as numpy(), but always safe.
-// Detaches, copies to the CPU, resolves conj and neg, gives a zero tensor memory: each only where needed, so
-// that a plain CPU tensor is shared. Needs the GIL; a copy from a device releases it while it runs.
+// Detaches, copies to the CPU, resolves conj and neg, gives a zero tensor memory: each only where
+// needed, so that a plain CPU tensor is shared. Needs the GIL; a copy from a device releases it while it runs.
 // Throws type_error and value_error as numpy() for what has no NumPy form on any device, before
 // anything is copied, and detail::not_implemented_error for a meta tensor, which has no data.
 inline py::array to_numpy(const at::Tensor& tensor) {
