@@ -1,0 +1,35 @@
+// A device that is no CPU, on every machine: LibTorch's PrivateUse1 under the name "inverted", two
+// of them. Their memory holds the inverse of every byte, so whoever takes it for the CPU's reads
+// wrong numbers. Only what a conversion may ask of a device has a kernel; anything else throws.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <vector>
+
+namespace test::inverted {
+
+inline constexpr const char* name = "inverted";
+inline constexpr int device_count = 2;
+
+// One copy from, to or on a device, as the device saw it.
+struct copy_record {
+  at::Device from, to;
+  std::size_t bytes;  // of the source's elements
+  bool with_gil;
+};
+
+// The copies since the last call.
+std::vector<copy_record> take_copies();
+
+// Blocks of device memory that are in use.
+int live_blocks();
+
+// The next allocation fails as CUDA's does where memory is short.
+void fail_next_allocation();
+
+// The device that LibTorch uses on this thread where none is named.
+int current_device();
+
+}  // namespace test::inverted
