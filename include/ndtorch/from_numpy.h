@@ -109,7 +109,7 @@ inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
     result = from_array(data);
   } else if (const holder_kind kind = api().is_scalar(data) ? holder_kind::none : find_holder(data);
              kind == holder_kind::none) {
-    result = copy_nested(read_nested(data), wanted);
+    result = copy_nested(read_nested(data, wanted.dtype), wanted);
   } else if (kind == holder_kind::buffer) {
     result = from_array(buffer_array(data));
   } else {
@@ -162,9 +162,9 @@ at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy
 // floats and its complex twin, promoted where they mix. A dense array's order of axes is kept, as
 // in PyTorch. Needs the GIL, which long copies release. Throws
 //   type_error     no such data, a dtype outside the table, a masked array with masked values
-//   value_error    a ragged or too deep sequence, an int that doesn't fit, a layout in `options`
+//   value_error    a ragged or too deep sequence, an int beyond 64 bits, a layout in `options`
 //   runtime_error  requires_grad for an integer dtype, a device this build or machine lacks, pinned
-//                  memory where there is none, a number that doesn't fit the dtype
+//                  memory where there is none, a number that doesn't fit the integer dtype
 inline at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("tensor");
   return detail::convert(data, detail::read_options(options), detail::sharing::never);

@@ -17,7 +17,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -29,7 +32,7 @@ namespace [[gnu::visibility("hidden")]] detail {
 // before.
 struct nested_data {
   c10::DimVector sizes;
-  at::ScalarType dtype = at::ScalarType::Undefined;  // promoted from the leaves
+  at::ScalarType dtype = at::ScalarType::Undefined;  // the wanted one, or promoted from the leaves
 
   struct leaf {
     py::object object;  // a number or an array
@@ -55,7 +58,11 @@ inline at::ScalarType default_complex_dtype() {
 
 class nested_reader {
  public:
-  explicit nested_reader(nested_data& data) : data_(data) {}
+  // Where a dtype is wanted, the leaves need have none in common.
+  nested_reader(nested_data& data, std::optional<at::ScalarType> wanted)
+      : data_(data), promotes_(!wanted) {
+    if (wanted) data.dtype = *wanted;
+  }
 
   void read(py::handle object, std::size_t depth = 0) {
     if (api().is_array(object)) {
@@ -67,7 +74,15 @@ class nested_reader {
     } else if (api().is_scalar(object)) {
       auto array = py::reinterpret_steal<py::object>(api().from_scalar(object.ptr(), nullptr));
       if (!array) throw py::error_already_set();
-      read(array, depth);
+      const dtype_entry* entry =
+          find_dtype(reinterpret_cast<const array_object*>(array.ptr())->descr);
+      if (entry != nullptr && entry->is_built_in() && entry->kind != 'c') {
+        // A number is checked against the dtype, the elements of an array are cast. PyTorch casts
+        // complex scalars too.
+        add_leaf({array.attr("item")(), {}}, entry->scalar_type, depth);
+      } else {
+        read(array, depth);
+      }
     } else if (PyBool_Check(object.ptr())) {
       add_leaf({py::reinterpret_borrow<py::object>(object), {}}, at::kBool, depth);
     } else if (PyLong_Check(object.ptr())) {
@@ -76,7 +91,8 @@ class nested_reader {
       add_leaf({py::reinterpret_borrow<py::object>(object), {}},
                c10::get_default_dtype_as_scalartype(), depth);
     } else if (PyComplex_Check(object.ptr())) {
-      add_leaf({py::reinterpret_borrow<py::object>(object), {}}, default_complex_dtype(), depth);
+      add_leaf({py::reinterpret_borrow<py::object>(object), {}},
+               promotes_ ? default_complex_dtype() : data_.dtype, depth);
     } else if (const holder_kind kind = find_holder(object); kind == holder_kind::buffer) {
       read(buffer_array(object), depth);
     } else if (kind != holder_kind::none) {
@@ -150,7 +166,7 @@ class nested_reader {
     finish_shape(depth, leaf.object ? type_name(leaf.object) : "tensor");
     if (data_.dtype == at::ScalarType::Undefined) {
       data_.dtype = dtype;
-    } else if (data_.dtype != dtype) {
+    } else if (promotes_ && data_.dtype != dtype) {
       data_.dtype = with_python_errors([&] { return c10::promoteTypes(data_.dtype, dtype); });
     }
     data_.leaves.push_back(std::move(leaf));
@@ -160,6 +176,7 @@ class nested_reader {
       "the parts of a tensor must be of the same shape. Pad them, or convert them one by one.";
 
   nested_data& data_;
+  bool promotes_;
   bool shape_is_known_ = false;
 };
 
@@ -187,6 +204,10 @@ inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
   }
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
+  if (overflow == 0 && value < 0 && dtype == at::kUInt64) {
+    throw py::value_error(
+        "can't convert negative int to unsigned: it doesn't fit UInt64. Ask for a signed dtype.");
+  }
   if (overflow == 0) return static_cast<std::int64_t>(value);
   if (overflow > 0 && dtype == at::kUInt64) {
     const unsigned long long large = PyLong_AsUnsignedLongLong(object);
@@ -197,13 +218,31 @@ inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
                                  ". Ask for a floating dtype, or for kUInt64 below 2**64."));
 }
 
-// Stores a number as one element. Throws runtime_error where its value doesn't fit.
-inline void store_number(PyObject* object, at::ScalarType dtype, void* element) {
+// As in PyTorch, a floating dtype takes every number (one that is too large becomes what a cast
+// makes of it) and an integer dtype throws runtime_error for what it can't hold.
+template <class T>
+T element_of(PyObject* object, at::ScalarType dtype) {
   const c10::Scalar number = number_of(object, dtype);
+  if constexpr (c10::is_complex<T>::value) {
+    return c10::convert<T>(number.toComplexDouble());
+  } else if constexpr (!std::is_integral_v<T>) {
+    return c10::convert<T>(number.toDouble());
+  } else {
+    try {
+      return number.to<T>();
+    } catch (const c10::Error&) {
+      throw std::runtime_error(c10::str(
+          "value cannot be converted to type ", find_dtype(dtype)->name, " without overflow. Got ",
+          std::string(py::repr(object)), ". Ask for a dtype that holds it."));
+    }
+  }
+}
+
+inline void store_number(PyObject* object, at::ScalarType dtype, void* element) {
   switch (dtype) {
-#define NDTORCH_STORE(type, name)                     \
-  case at::ScalarType::name:                          \
-    *static_cast<type*>(element) = number.to<type>(); \
+#define NDTORCH_STORE(type, name)                                   \
+  case at::ScalarType::name:                                        \
+    *static_cast<type*>(element) = element_of<type>(object, dtype); \
     return;
     AT_FORALL_SCALAR_TYPES_WITH_COMPLEX(NDTORCH_STORE)
     NDTORCH_STORE(std::uint16_t, UInt16)
@@ -215,6 +254,11 @@ inline void store_number(PyObject* object, at::ScalarType dtype, void* element) 
   }
 }
 
+// Python code that ran since an array was first seen may have given it another shape or dtype.
+[[noreturn]] inline void throw_changed() {
+  throw py::value_error("an array changed its size while the sequence that holds it was read.");
+}
+
 // Copies an array or a tensor to `element`, where its part of a C-contiguous result begins;
 // returns the end of that part, which is not past `end`.
 inline std::byte* store_part(const nested_data::leaf& leaf, at::ScalarType dtype,
@@ -224,11 +268,7 @@ inline std::byte* store_part(const nested_data::leaf& leaf, at::ScalarType dtype
   part.dtype = dtype;
   const auto result = [&] {
     set_dense_strides(part);
-    // Python code that ran since an array was first seen may have given it another shape or
-    // dtype.
-    if (part.nbytes > static_cast<std::size_t>(end - element)) {
-      throw py::value_error("an array changed its size while the sequence that holds it was read.");
-    }
+    if (part.nbytes > static_cast<std::size_t>(end - element)) throw_changed();
     return borrow_tensor(part);
   };
   if (leaf.tensor.defined()) {
@@ -245,18 +285,18 @@ inline std::byte* store_part(const nested_data::leaf& leaf, at::ScalarType dtype
   return element + part.nbytes;
 }
 
-// Collects anything but a whole array. The dtype is that of the leaves, or the default one where
-// there are none.
-inline nested_data read_nested(py::handle object) {
+// Collects anything but a whole array. The dtype is the wanted one, or that of the leaves, or the
+// default one where there are none.
+inline nested_data read_nested(py::handle object, std::optional<at::ScalarType> wanted) {
   nested_data data;
-  nested_reader(data).read(object);
+  nested_reader(data, wanted).read(object);
   if (data.dtype == at::ScalarType::Undefined) data.dtype = c10::get_default_dtype_as_scalartype();
   return data;
 }
 
 // A new tensor of what was collected. Each element is stored once, in its final place.
 inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
-  const at::ScalarType dtype = wanted.dtype.value_or(data.dtype);
+  const at::ScalarType dtype = data.dtype;
   if (wanted.requires_grad) check_may_require_grad(dtype);
 
   return with_python_errors([&]() -> at::Tensor {
@@ -267,10 +307,12 @@ inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
       if (leaf.tensor.defined() || api().is_array(leaf.object)) {
         element = store_part(leaf, dtype, element, end);
       } else {
+        if (element == end) throw_changed();
         store_number(leaf.object.ptr(), dtype, element);
         element += c10::elementSize(dtype);
       }
     }
+    if (element != end) throw_changed();  // one that shrank would leave the rest uninitialised
     const at::Device device = wanted.device.value_or(at::Device(at::kCPU));
     if (device.is_cpu() && wanted.order != axis_order::f) return result;
     target moved = wanted;
