@@ -1,5 +1,8 @@
 #include "support/support.h"
 
+#include <ndtorch/dtype.h>
+
+#include <cstring>
 #include <string>
 
 namespace test {
@@ -56,6 +59,13 @@ python_error raised_by(const std::function<void()>& function) {
 
 python_error raised_by_python(const std::string& expression) {
   return raised_by([&] { eval(expression); });
+}
+
+py::array elements(const at::Tensor& tensor) {
+  const at::Tensor dense = tensor.detach().contiguous();
+  const py::array result(ndtorch::numpy_dtype(dense.scalar_type()), dense.sizes().vec());
+  std::memcpy(const_cast<void*>(result.data()), dense.const_data_ptr(), dense.nbytes());
+  return result;
 }
 
 }  // namespace test

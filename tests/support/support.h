@@ -39,6 +39,9 @@ inline Py_ssize_t references(py::handle object) { return Py_REFCNT(object.ptr())
 // Whether two arrays hold the same elements, NaN included, in the same shape and dtype.
 bool same_elements(py::handle a, py::handle b);
 
+// A tensor's elements as a new array, copied by hand: nothing of ndtorch's own way back is in it.
+py::array elements(const at::Tensor& tensor);
+
 // The text of the exception that `function` throws, which must be an `Error` and nothing derived of
 // another kind; fails the test otherwise, or where a Python error stays pending.
 template <class Error, class Function>
