@@ -28,7 +28,10 @@ struct array_source {
 };
 
 inline refusal check_memory(const array_source& source) {
-  if (source.array->descr->byteorder == NPY_OPPBYTE) return refusal::byte_order;
+  // A single byte has no order, but ml_dtypes' float8 types can be told that they have a foreign one.
+  if (source.array->descr->byteorder == NPY_OPPBYTE && source.dtype->item_size > 1) {
+    return refusal::byte_order;
+  }
   if ((source.array->flags & NPY_ARRAY_ALIGNED) == 0) return refusal::misaligned;
   return refusal::none;
 }
