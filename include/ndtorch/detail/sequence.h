@@ -230,7 +230,7 @@ T element_of(PyObject* object, at::ScalarType dtype) {
   } else {
     try {
       return number.to<T>();
-    } catch (const c10::Error&) {
+    } catch (const std::runtime_error&) {
       throw std::runtime_error(c10::str(
           "value cannot be converted to type ", find_dtype(dtype)->name, " without overflow. Got ",
           std::string(py::repr(object)), ". Ask for a dtype that holds it."));
