@@ -1,0 +1,232 @@
+// A Python object as an argument of C++ type: taken as it is, converted, or refused with the reason.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/StringUtil.h>
+#include <ndtorch/detail/array.h>
+#include <ndtorch/detail/constraints.h>
+#include <ndtorch/detail/copy.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/holder.h>
+#include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/sequence.h>
+#include <ndtorch/dtype.h>
+#include <ndtorch/from_numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace ndtorch {
+namespace [[gnu::visibility("hidden")]] detail {
+
+enum class mismatch { none, dtype, device, ndim, sizes, order, read_only };
+
+// Whether memory is dense, with its axes in this order. Axes of length 1 play no part, and neither do
+// any in an empty tensor.
+inline bool has_order(at::IntArrayRef sizes, at::IntArrayRef strides, axis_order order) {
+  if (order == axis_order::kept) return true;
+  std::int64_t expected = 1;
+  bool dense = true;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const std::size_t axis = order == axis_order::f ? i : sizes.size() - 1 - i;
+    if (sizes[axis] == 0) return true;
+    if (sizes[axis] != 1 && strides[axis] != expected) dense = false;
+    expected *= sizes[axis];
+  }
+  return dense;
+}
+
+inline mismatch check_shape(const requirements& wants, at::IntArrayRef sizes) {
+  if (wants.ndim != any_ndim && static_cast<std::int64_t>(sizes.size()) != wants.ndim) {
+    return mismatch::ndim;
+  }
+  for (std::size_t i = 0; wants.has_sizes && i < sizes.size(); ++i) {
+    if (wants.sizes[i] != -1 && wants.sizes[i] != sizes[i]) return mismatch::sizes;
+  }
+  return mismatch::none;
+}
+
+// The first requirement that the memory doesn't meet. Shapes come before what a conversion mends.
+inline mismatch check_argument(const requirements& wants, at::ScalarType dtype,
+                               at::DeviceType device, at::IntArrayRef sizes,
+                               at::IntArrayRef strides, bool writable) {
+  if (const mismatch found = check_shape(wants, sizes); found != mismatch::none) return found;
+  if (wants.has_dtype() && dtype != wants.dtype) return mismatch::dtype;
+  if (wants.has_device && device != wants.device) return mismatch::device;
+  if (!has_order(sizes, strides, wants.order)) return mismatch::order;
+  if (wants.writes && !writable) return mismatch::read_only;
+  return mismatch::none;
+}
+
+inline mismatch check_argument(const requirements& wants, const at::Tensor& tensor, bool writable) {
+  return check_argument(wants, tensor.scalar_type(), tensor.device().type(), tensor.sizes(),
+                        tensor.strides(), writable);
+}
+
+inline const char* numpy_name(at::ScalarType type) {
+  const dtype_entry* entry = find_dtype(type);
+  return entry != nullptr ? entry->name : c10::toString(type);
+}
+
+// "(*, 3)"
+inline std::string wanted_shape(const requirements& wants) {
+  std::string text = "(";
+  for (std::int64_t i = 0; i < wants.ndim; ++i) {
+    const std::int64_t size = wants.sizes[static_cast<std::size_t>(i)];
+    text += (i > 0 ? ", " : "") + (size == -1 ? std::string("*") : std::to_string(size));
+  }
+  return text + (wants.ndim == 1 ? ",)" : ")");
+}
+
+// Which requirement is not met, what came instead, and what to do.
+inline std::string mismatch_text(mismatch found, const requirements& wants, at::ScalarType dtype,
+                                 at::Device device, at::IntArrayRef sizes,
+                                 const std::string& what_came) {
+  const auto text = [&](auto&&... parts) { return c10::str(parts..., ". Got ", what_came, "."); };
+  switch (found) {
+    case mismatch::dtype:
+      return text("expected dtype ", numpy_name(wants.dtype), " (got ", numpy_name(dtype), ")") +
+             c10::str(" Cast it first, for example with array.astype('", numpy_name(wants.dtype),
+                      "').");
+    case mismatch::device:
+      return text("expected a tensor on ", at::DeviceTypeName(wants.device, true), " (got ", device,
+                  ")") +
+             " Move it there first, with tensor.to(device).";
+    case mismatch::ndim:
+      return text("expected ", wants.ndim, wants.ndim == 1 ? " dimension" : " dimensions", " (got ",
+                  sizes.size(), ")") +
+             " Reshape it first.";
+    case mismatch::sizes:
+      return text("expected shape ", wanted_shape(wants), " (got ",
+                  tuple_text(sizes.data(), sizes.size()), ")") +
+             " Reshape or slice it first.";
+    case mismatch::order:
+      return wants.order == axis_order::c ? text("expected memory in C order") +
+                                                " Copy it first, with np.ascontiguousarray(array)."
+                                          : text("expected memory in Fortran order") +
+                                                " Copy it first, with np.asfortranarray(array).";
+    case mismatch::read_only:
+      return text("expected memory that may be written, as the function writes into it") +
+             " Pass a copy, array.copy(), and use it afterwards.";
+    case mismatch::none:
+      break;
+  }
+  return {};
+}
+
+// The argument's side of tensor_t's caster and of tensor_t::from.
+class argument_reader {
+ public:
+  // `convert`: a copy will do where the function doesn't write into the caller's memory. `why`, where
+  // it is not null, gets the reason of a refusal.
+  argument_reader(const requirements& wants, bool convert, std::string* why)
+      : wants_(wants), may_copy_(convert && !wants.writes), why_(why) {
+    if (wants.has_dtype()) target_.dtype = wants.dtype;
+    if (wants.has_device) target_.device = at::Device(wants.device);
+    target_.order = wants.order;
+  }
+
+  // nullopt where the object is refused. Throws only what isn't about the object, an interrupt say.
+  std::optional<at::Tensor> read(py::handle object) {
+    if (!object) return refuse("a null handle");
+    if (api().is_array(object)) return read_array_argument(object);
+    if (object.is_none()) return refuse("expected an array (got None)");
+    try {
+      return read_other(object);
+    } catch (py::error_already_set& error) {
+      if (!error.matches(PyExc_Exception)) throw;
+      return refuse(py::str(error.value()));
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& error) {
+      return refuse(error.what());
+    }
+  }
+
+ private:
+  std::optional<at::Tensor> refuse(std::string reason) {
+    if (why_ != nullptr) *why_ = std::move(reason);
+    return std::nullopt;
+  }
+
+  bool can_be_mended(mismatch found) const {
+    return may_copy_ && found != mismatch::ndim && found != mismatch::sizes;
+  }
+
+  std::optional<at::Tensor> read_array_argument(py::handle array) {
+    const array_source source = read_array(array);
+    const strided_view& view = source.view;
+    if (source.why == refusal::none) {
+      const mismatch found =
+          check_argument(wants_, view.dtype, at::kCPU, view.sizes(), view.strides(), view.writable);
+      if (found == mismatch::none) return share(array, source, on_read_only::copy_on_write);
+      if (!can_be_mended(found)) {
+        if (why_ == nullptr) return std::nullopt;
+        return refuse(mismatch_text(found, wants_, view.dtype, view.device, view.sizes(),
+                                    describe(source.array)));
+      }
+    } else if (!may_copy_ || !source.can_be_copied()) {
+      return why_ == nullptr ? std::nullopt : refuse(refusal_text(source));
+    } else if (const mismatch found = check_shape(wants_, view.sizes()); found != mismatch::none) {
+      if (why_ == nullptr) return std::nullopt;
+      return refuse(mismatch_text(found, wants_, view.dtype, view.device, view.sizes(),
+                                  describe(source.array)));
+    }
+    return copy(source, target_.dtype.value_or(view.dtype), target_);
+  }
+
+  static std::string refusal_text(const array_source& source) {
+    try {
+      throw_refused(source);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+
+  std::optional<at::Tensor> read_other(py::handle object) {
+    const holder_kind kind = api().is_scalar(object) ? holder_kind::none : find_holder(object);
+    if (kind == holder_kind::buffer) return read_array_argument(buffer_array(object));
+    if (kind == holder_kind::none) return read_nested_argument(object);
+
+    at::Tensor tensor = share_holder(object, kind);
+    const mismatch found = check_argument(wants_, tensor, may_be_written(tensor.storage()));
+    if (found == mismatch::none) return tensor;
+    if (can_be_mended(found)) return copy(tensor, target_);
+    if (why_ == nullptr) return std::nullopt;
+    return refuse(mismatch_text(found, wants_, tensor.scalar_type(), tensor.device(),
+                                tensor.sizes(), describe(tensor)));
+  }
+
+  std::optional<at::Tensor> read_nested_argument(py::handle object) {
+    if (!may_copy_) {
+      return refuse(why_ == nullptr
+                        ? std::string()
+                        : c10::str("expected an array (got ", type_name(object), ")",
+                                   wants_.writes
+                                       ? ": the function writes into its memory. Pass one."
+                                       : ". Convert it first, with np.asarray(data)."));
+    }
+    const nested_data data = read_nested(object);
+    if (const mismatch found = check_shape(wants_, data.sizes); found != mismatch::none) {
+      return refuse(mismatch_text(found, wants_, data.dtype, at::Device(at::kCPU), data.sizes,
+                                  c10::str("a ", type_name(object), " of shape ",
+                                           tuple_text(data.sizes.data(), data.sizes.size()))));
+    }
+    return copy_nested(data, target_);
+  }
+
+  const requirements& wants_;
+  bool may_copy_;
+  std::string* why_;
+  target target_;
+};
+
+}  // namespace detail
+}  // namespace ndtorch

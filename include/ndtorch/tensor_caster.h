@@ -1,0 +1,54 @@
+// Opt-in: at::Tensor itself as argument and result of pybind11 functions. The main headers leave it
+// out, since torch/extension.h has a caster of the same type.
+//
+// An argument is what as_tensor() makes of it: shared where it can be, and in the converting pass
+// copied where it can't. A result becomes a NumPy array, as numpy() makes it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ndtorch/typed.h>
+#include <pybind11/pybind11.h>
+
+#include <utility>
+
+#if defined(THP_STREAM_INC)
+#error \
+    "ndtorch/tensor_caster.h and torch/extension.h both make at::Tensor an argument of pybind11 \
+functions, and a program may have only one of the two. Include one of them: with ndtorch's a tensor \
+is a NumPy array in Python, with torch's it is a torch.Tensor."
+#endif
+
+namespace pybind11::detail {
+
+// "redefinition of type_caster<at::Tensor>" here means that torch/extension.h is included as well: a
+// program may have only one of the two. Drop that include, or this one.
+template <>
+struct type_caster<at::Tensor> {
+  static constexpr auto name = make_caster<ndtorch::tensor_t<>>::name;
+
+  bool load(handle source, bool convert) {
+    make_caster<ndtorch::tensor_t<>> caster;
+    if (!caster.load(source, convert)) return false;
+    value_ = std::move(cast_op<ndtorch::tensor_t<>&>(caster));
+    return true;
+  }
+
+  static handle cast(const at::Tensor& tensor, return_value_policy policy, handle parent) {
+    if (!tensor.defined()) return ndtorch::numpy(tensor).release();  // throws
+    return make_caster<ndtorch::tensor_t<>>::cast(ndtorch::tensor_t<>(tensor), policy, parent);
+  }
+  static handle cast(const at::Tensor* tensor, return_value_policy policy, handle parent) {
+    return tensor != nullptr ? cast(*tensor, policy, parent) : none().release();
+  }
+
+  template <class T>
+  using cast_op_type = movable_cast_op_type<T>;
+  operator at::Tensor*() { return &value_; }
+  operator at::Tensor&() { return value_; }
+  operator at::Tensor&&() && { return std::move(value_); }
+
+ private:
+  at::Tensor value_;
+};
+
+}  // namespace pybind11::detail

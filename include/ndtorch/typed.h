@@ -1,0 +1,207 @@
+// tensor_t: a tensor whose dtype, shape, order and device its C++ type says, as an argument and a
+// result of pybind11 functions.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/TensorAccessor.h>
+#include <c10/util/complex.h>
+#include <ndtorch/detail/constraints.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/explain.h>
+#include <ndtorch/detail/read_argument.h>
+#include <ndtorch/detail/signature.h>
+#include <ndtorch/detail/strided_iterator.h>
+#include <ndtorch/dtype.h>
+#include <ndtorch/to_numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#if __has_include(<mdspan>)
+#include <mdspan>
+#endif
+
+namespace ndtorch {
+
+// An at::Tensor that met its constraints when it was made. They come in any order:
+//   an element type  float, const float, std::int64_t, bool, c10::Half, c10::complex<float>, ...
+//   shape<-1, 3>     the sizes, -1 for any;  ndim<2>: their number alone
+//   c_contig         dense memory in C order;  f_contig: in Fortran order
+//   device::cpu      or device::cuda, device::of<at::kXPU>, ...
+// tensor_t<> is any tensor. Contradictory ones don't compile.
+//
+// As an argument it shares the caller's memory. A non-const element type means "I write into it":
+// only an array (or other holder of memory) that meets every constraint and may be written is taken.
+// A const one, and none, takes read-only memory too (a write through the tensor's own functions then
+// goes to a copy, see on_read_only), and in pybind11's converting pass what as_tensor() takes: other
+// dtypes, orders and devices, numbers and sequences are copied. py::arg().noconvert() forbids that.
+// As a result it becomes a NumPy array, as numpy() makes it.
+template <class... Constraints>
+class tensor_t : public at::Tensor {
+ public:
+  // float, const float, ...; void where no element type was given.
+  using element_type = typename detail::element_of<Constraints...>::type;
+
+  static constexpr detail::requirements constraints = detail::fold_constraints<Constraints...>();
+
+  // Undefined, as at::Tensor().
+  tensor_t() = default;
+
+  // The same tensor: nothing is copied. Throws type_error, with what came and what to do, where a
+  // constraint isn't met or the tensor is undefined. Needs no GIL.
+  explicit tensor_t(at::Tensor tensor) : at::Tensor(std::move(tensor)) {
+    if (!defined()) throw py::type_error("expected a tensor (got an undefined one).");
+    const detail::mismatch found = detail::check_argument(constraints, *this, /*writable=*/true);
+    if (found != detail::mismatch::none) {
+      throw py::type_error(detail::mismatch_text(found, constraints, scalar_type(),
+                                                 at::Tensor::device(), sizes(),
+                                                 detail::describe(*this)));
+    }
+  }
+
+  // What a function's argument would be, converted where that is allowed (or not: `convert`). Throws
+  // type_error with the full reason where the object is refused. Needs the GIL.
+  static tensor_t from(py::handle object, bool convert = true) {
+    detail::check_gil("tensor_t::from");
+    std::string why;
+    std::optional<at::Tensor> tensor =
+        detail::argument_reader(constraints, convert, &why).read(object);
+    if (!tensor) throw py::type_error(why);
+    return tensor_t(std::move(*tensor), checked());
+  }
+
+  // The first element, typed. For a const element type the memory of a read-only array stays shared.
+  using at::Tensor::data_ptr;
+  auto data_ptr() const {
+    if constexpr (std::is_void_v<element_type>) {
+      return at::Tensor::data_ptr();
+    } else if constexpr (std::is_const_v<element_type>) {
+      return static_cast<element_type*>(const_data_ptr());
+    } else {
+      return static_cast<element_type*>(mutable_data_ptr());
+    }
+  }
+
+  // LibTorch's accessor, t.view()[i][j], of the type's own element type and number of dimensions and
+  // so without a check. It refers to this tensor, which must outlive it; strides are in elements.
+  using at::Tensor::view;
+  auto view() const& {
+    require_element();
+    static_assert(constraints.ndim != detail::any_ndim,
+                  "ndtorch: view() needs the number of dimensions: add ndim<...> or shape<...>");
+    static_assert(constraints.ndim != 0, "ndtorch: a 0-d tensor's element is *t.data_ptr()");
+    return at::TensorAccessor<element_type, static_cast<std::size_t>(constraints.ndim)>(
+        data_ptr(), sizes().data(), strides().data());
+  }
+  auto view() && = delete;
+  using at::Tensor::accessor;
+  auto accessor() const& { return view(); }
+  auto accessor() && = delete;
+
+  // The elements of a 1-d tensor, for range-for and the standard algorithms.
+  auto begin() const { return iterator(0); }
+  auto end() const { return iterator(size(0)); }
+
+#if defined(__cpp_lib_mdspan)
+  // The elements as C++23 sees them; sizes and strides in elements.
+  auto mdspan() const {
+    require_element();
+    static_assert(constraints.ndim != detail::any_ndim,
+                  "ndtorch: mdspan() needs the number of dimensions: add ndim<...> or shape<...>");
+    constexpr auto rank = static_cast<std::size_t>(constraints.ndim);
+    using extents = std::dextents<std::int64_t, rank>;
+    std::array<std::int64_t, rank> sizes_{}, strides_{};
+    std::copy(sizes().begin(), sizes().end(), sizes_.begin());
+    std::copy(strides().begin(), strides().end(), strides_.begin());
+    return std::mdspan<element_type, extents, std::layout_stride>(
+        data_ptr(), std::layout_stride::mapping<extents>(extents(sizes_), strides_));
+  }
+#endif
+
+ private:
+  friend struct py::detail::type_caster<tensor_t>;
+
+  struct checked {};
+  tensor_t(at::Tensor tensor, checked) : at::Tensor(std::move(tensor)) {}
+
+  static constexpr void require_element() {
+    static_assert(!std::is_void_v<element_type>,
+                  "ndtorch: typed access needs an element type, as in tensor_t<const float>");
+  }
+
+  auto iterator(std::int64_t index) const {
+    require_element();
+    static_assert(constraints.ndim == 1,
+                  "ndtorch: iteration needs one dimension: add ndim<1> or shape<-1>");
+    return detail::strided_iterator<element_type>(data_ptr(), stride(0),
+                                                  static_cast<std::ptrdiff_t>(index));
+  }
+};
+
+// Lets a failing call of a pybind11 function say why: after this, the TypeError names for each
+// overload the constraint that was not met, what came, and what to do. `scope` is the module or class,
+// `name` the function's; call it after the function's last overload. Calls that succeed pay nothing.
+inline void explain_mismatches(py::handle scope, const char* name) {
+  detail::add_last_resort(scope, name);
+}
+
+}  // namespace ndtorch
+
+namespace pybind11::detail {
+
+template <class... Constraints>
+struct type_caster<ndtorch::tensor_t<Constraints...>> {
+  using type = ndtorch::tensor_t<Constraints...>;
+
+  static constexpr auto name = ndtorch::detail::signature_of<Constraints...>();
+
+  // Never throws for a mismatch, so that the next overload is tried.
+  bool load(handle source, bool convert) {
+    ndtorch::detail::explanation* const asked = ndtorch::detail::explanation::current();
+    std::string why;
+    std::optional<at::Tensor> tensor =
+        ndtorch::detail::argument_reader(type::constraints, convert, asked ? &why : nullptr)
+            .read(source);
+    if (!tensor) {
+      if (asked != nullptr) asked->add(source, ndtorch::detail::plain_text(name), std::move(why));
+      return false;
+    }
+    value_ = type(std::move(*tensor), typename type::checked());
+    return true;
+  }
+
+  // A new array on the tensor's memory, which lives on with it: that serves every policy but two.
+  static handle cast(const type& tensor, return_value_policy policy, handle parent) {
+    namespace nd = ndtorch::detail;
+    if (policy == return_value_policy::copy) {
+      return ndtorch::numpy(nd::with_python_errors([&] { return tensor.clone(); })).release();
+    }
+    if (policy == return_value_policy::reference_internal && parent) {
+      nd::check_layout(tensor);
+      nd::check_shareable(tensor);
+      return nd::share(tensor, parent).release();
+    }
+    return ndtorch::numpy(tensor).release();
+  }
+  static handle cast(const type* tensor, return_value_policy policy, handle parent) {
+    return tensor != nullptr ? cast(*tensor, policy, parent) : none().release();
+  }
+
+  template <class T>
+  using cast_op_type = movable_cast_op_type<T>;
+  operator type*() { return &value_; }
+  operator type&() { return value_; }
+  operator type&&() && { return std::move(value_); }
+
+ private:
+  type value_;
+};
+
+}  // namespace pybind11::detail
