@@ -65,5 +65,9 @@ function(ndtorch_find_torch)
     target_link_libraries(ndtorch::torch INTERFACE
       "-Wl,--push-state,--no-as-needed,\"${torch}\",--pop-state")
   endif()
+  find_library(torch_python torch_python PATHS "${prefix}/lib" NO_DEFAULT_PATH NO_CACHE)
+  if(torch_python)  # an archive for C++ alone has none
+    set_property(GLOBAL PROPERTY ndtorch_torch_python "${torch_python}")
+  endif()
   message(STATUS "Found LibTorch: ${prefix} (found version \"${version}\")")
 endfunction()

@@ -47,7 +47,7 @@ template <class... Constraints>
 class tensor_t : public at::Tensor {
  public:
   // float, const float, ...; void where no element type was given.
-  using element_type = typename detail::element_of<Constraints...>::type;
+  using element_type = typename detail::element_among<Constraints...>::type;
 
   static constexpr detail::requirements constraints = detail::fold_constraints<Constraints...>();
 

@@ -109,10 +109,10 @@ struct type_is {
 
 // The element type among the constraints; void where there is none.
 template <class...>
-struct element_of : type_is<void> {};
+struct element_among : type_is<void> {};
 template <class First, class... Rest>
-struct element_of<First, Rest...>
-    : std::conditional_t<constraint<First>::is_element, type_is<First>, element_of<Rest...>> {};
+struct element_among<First, Rest...>
+    : std::conditional_t<constraint<First>::is_element, type_is<First>, element_among<Rest...>> {};
 
 template <class... Constraints>
 constexpr requirements fold_constraints() {

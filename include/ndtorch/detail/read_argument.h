@@ -213,7 +213,7 @@ class argument_reader {
                                        ? ": the function writes into its memory. Pass one."
                                        : ". Convert it first, with np.asarray(data)."));
     }
-    const nested_data data = read_nested(object);
+    const nested_data data = read_nested(object, target_.dtype);
     if (const mismatch found = check_shape(wants_, data.sizes); found != mismatch::none) {
       return refuse(mismatch_text(found, wants_, data.dtype, at::Device(at::kCPU), data.sizes,
                                   c10::str("a ", type_name(object), " of shape ",
