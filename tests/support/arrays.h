@@ -56,7 +56,6 @@ inline const char* const copied_only[] = {
     "np.arange(6.).astype('>f8')",
     "np.arange(6).astype('>i2')[::-2]",
     "np.arange(6.).reshape(2, 3).astype('>c8').T",
-    "np.zeros((0, 3), '>f8')",
     "np.arange(17, dtype='u1')[1:].view('f8')",
 };
 
