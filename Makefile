@@ -52,7 +52,7 @@ test: setup  ## Build and run all tests
 	@$(call configure,dev)
 	@$(call build,dev)
 	@ctest --preset dev --parallel $(JOBS)
-	@PYTHONPATH=build/dev/examples/photo "$(python)" -m pytest -q tests/python
+	@PYTHONPATH=build/dev/examples/first:build/dev/examples/photo "$(python)" -m pytest -q tests/python
 
 coverage: setup  ## Which lines of include/ the tests run
 	@$(call configure,coverage)

@@ -1,0 +1,31 @@
+"""The README's first extension: the code that it shows is the code that runs.
+
+The directory with the built module has to be on PYTHONPATH.
+"""
+
+import doctest
+import pathlib
+import re
+
+import first
+
+ROOT = pathlib.Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_readme_shows_the_file_that_is_built():
+    assert blocks("cpp")[0] == (ROOT / "examples" / "first" / "first.cpp").read_text()
+
+
+def test_the_readmes_session_prints_what_it_says():
+    test = doctest.DocTestParser().get_doctest(blocks("python")[0], {}, "README", None, None)
+    assert doctest.DocTestRunner().run(test).attempted > 3
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_the_extension_names_its_types_in_the_docstring():
+    assert '[m, 3]", "flags.writeable"' in first.normalize.__doc__
