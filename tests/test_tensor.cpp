@@ -2,7 +2,6 @@
 // in test_sequence.cpp, the options in test_options.cpp.
 #include <ATen/core/Tensor.h>
 #include <ATen/record_function.h>
-#include <c10/core/DefaultDtype.h>
 #include <ndtorch/from_numpy.h>
 
 #include <cstddef>
@@ -23,6 +22,7 @@ using ndtorch::detail::dtype_entry;
 using ndtorch::detail::dtypes;
 using test::array;
 using test::at_the_same_address;
+using test::default_dtype;
 using test::eval;
 using test::expect_elements;
 using test::expect_starts_with;
@@ -176,20 +176,6 @@ TEST(tensor_of_T, takes_options_that_agree_and_no_other) {
             "ndtorch::tensor<T> of dtype Float was given options of dtype Double. Leave the dtype "
             "out of one of them.");
 }
-
-// LibTorch's default dtype, for as long as this lives.
-class default_dtype {
- public:
-  explicit default_dtype(at::ScalarType type) : before_(c10::get_default_dtype()) {
-    c10::set_default_dtype(c10::scalarTypeToTypeMeta(type));
-  }
-  ~default_dtype() { c10::set_default_dtype(before_); }
-  default_dtype(const default_dtype&) = delete;
-  default_dtype& operator=(const default_dtype&) = delete;
-
- private:
-  caffe2::TypeMeta before_;
-};
 
 TEST(Tensor, is_a_copy_of_the_default_dtype) {
   for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kHalf}) {

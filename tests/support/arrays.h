@@ -1,9 +1,10 @@
-// Arrays of every kind, as expressions, and what a tensor made from one must be.
+// Arrays of every kind, as expressions, and what a tensor that is made from data must be.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/DefaultDtype.h>
 #include <gtest/gtest.h>
-#include <ndtorch/dtype.h>
+#include <ndtorch/from_numpy.h>
 #include <pybind11/numpy.h>
 
 #include <string>
@@ -162,5 +163,45 @@ void expect_gil_message([[maybe_unused]] const std::string& name,
                          "pybind11::gil_scoped_acquire");
 #endif
 }
+
+// Dtype, shape and bytes of a tensor.
+inline py::tuple description(const at::Tensor& tensor) {
+  const py::array copy = elements(tensor);
+  return py::make_tuple(ndtorch::detail::find_dtype(tensor.scalar_type())->name, copy.attr("shape"),
+                        copy.attr("tobytes")());
+}
+
+// The same of what a call of PyTorch returns.
+inline py::object description_by_torch(const std::string& call) {
+  return exec("tensor = " + call + R"(
+shape = tuple(tensor.shape)
+elements = tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+description = (str(tensor.dtype).removeprefix('torch.'), shape, elements)
+)")["description"];
+}
+
+// tensor and as_tensor make of the expression what torch.tensor makes of it.
+inline void expect_as_torch(const std::string& expression) {
+  SCOPED_TRACE(expression);
+  const py::object expected = description_by_torch("torch.tensor(" + expression + ")");
+  const py::tuple of_tensor = description(ndtorch::tensor(eval(expression)));
+  EXPECT_TRUE(of_tensor.equal(expected))
+      << text_of(of_tensor) << "\nexpected: " << text_of(expected);
+  EXPECT_TRUE(description(ndtorch::as_tensor(eval(expression))).equal(expected));
+}
+
+// LibTorch's default dtype, for as long as this lives.
+class default_dtype {
+ public:
+  explicit default_dtype(at::ScalarType type) : before_(c10::get_default_dtype()) {
+    c10::set_default_dtype(c10::scalarTypeToTypeMeta(type));
+  }
+  ~default_dtype() { c10::set_default_dtype(before_); }
+  default_dtype(const default_dtype&) = delete;
+  default_dtype& operator=(const default_dtype&) = delete;
+
+ private:
+  caffe2::TypeMeta before_;
+};
 
 }  // namespace test
