@@ -215,7 +215,9 @@ constexpr at::ScalarType scalar_type_or_undefined() {
     return scalar_type_or_undefined<c10::complex<typename T::value_type>>();
   } else if constexpr (has_c10_scalar_type<T>::value) {
     constexpr at::ScalarType type = c10::CppTypeToScalarType<T>::value;
-    return find_dtype(type) != nullptr ? type : at::ScalarType::Undefined;
+    // Not find_dtype(): with UBSan, g++ takes no comparison of its pointer for a constant.
+    constexpr bool known = entry_of_scalar_type[static_cast<std::size_t>(type)] != no_entry;
+    return known ? type : at::ScalarType::Undefined;
   } else {
     return at::ScalarType::Undefined;
   }
