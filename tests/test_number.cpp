@@ -1,5 +1,5 @@
-// ndtorch/from_numpy.h: what tensor, Tensor and as_tensor make of Python's numbers and NumPy's, alone
-// and in a sequence.
+// ndtorch/from_numpy.h: what tensor, Tensor and as_tensor make of Python's numbers and NumPy's,
+// alone and in a sequence.
 #include <ATen/core/Tensor.h>
 #include <ndtorch/from_numpy.h>
 

@@ -1,5 +1,5 @@
-// ndtorch/from_numpy.h: what tensor, Tensor and as_tensor make of nested sequences. What they make of
-// the numbers inside is in test_number.cpp.
+// ndtorch/from_numpy.h: what tensor, Tensor and as_tensor make of nested sequences. What they make
+// of the numbers inside is in test_number.cpp.
 #include <ATen/core/Tensor.h>
 #include <ndtorch/from_numpy.h>
 
