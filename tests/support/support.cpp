@@ -64,6 +64,7 @@ python_error raised_by_python(const std::string& expression) {
 py::array elements(const at::Tensor& tensor) {
   const at::Tensor dense = tensor.detach().contiguous();
   const py::array result(ndtorch::numpy_dtype(dense.scalar_type()), dense.sizes().vec());
+  if (dense.numel() == 0) return result;  // its pointer may be null
   std::memcpy(const_cast<void*>(result.data()), dense.const_data_ptr(), dense.nbytes());
   return result;
 }
