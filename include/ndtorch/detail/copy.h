@@ -189,10 +189,10 @@ inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
 inline at::Tensor copy(const at::Tensor& source, const target& wanted) {
   return with_python_errors([&] {
     const py::gil_scoped_release without_gil;
-    at::Tensor result = source.detach().to(at::TensorOptions()
-                                               .dtype(wanted.dtype.value_or(source.scalar_type()))
-                                               .device(wanted.device.value_or(source.device())),
-                                           /*non_blocking=*/false, /*copy=*/true);
+    at::Tensor result = source.to(at::TensorOptions()
+                                      .dtype(wanted.dtype.value_or(source.scalar_type()))
+                                      .device(wanted.device.value_or(source.device())),
+                                  /*non_blocking=*/false, /*copy=*/true);
     if (wanted.order == axis_order::c) result = result.contiguous();
     if (wanted.order == axis_order::f) {
       result = result.permute(reversed_axes(result)).contiguous().permute(reversed_axes(result));
