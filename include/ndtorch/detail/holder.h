@@ -1,10 +1,10 @@
 // Python objects other than arrays that hold memory: torch.Tensor objects, anything with
-// __dlpack__,
-// __cuda_array_interface__ or the buffer protocol.
+// __dlpack__, __cuda_array_interface__ or the buffer protocol.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/GradMode.h>
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/device.h>
@@ -69,6 +69,16 @@ inline py::object buffer_array(py::handle object) {
   }
 }
 
+inline std::vector<std::int64_t> read_ints(py::handle sequence) {
+  std::vector<std::int64_t> ints;
+  for (const py::handle item : py::tuple(py::reinterpret_borrow<py::object>(sequence))) {
+    const long long value = PyLong_AsLongLong(item.ptr());
+    if (value == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    ints.push_back(value);
+  }
+  return ints;
+}
+
 // What `__cuda_array_interface__` (version 3) says of memory; the device's index is not among it.
 inline strided_view read_cuda_array(const py::dict& interface) {
   const auto refuse = [&](const char* reason) {
@@ -95,10 +105,11 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   view.device = at::Device(at::kCUDA);
   const auto data = interface["data"].cast<py::tuple>();
   if (data.size() != 2) refuse("data must be (pointer, read-only flag).");
-  view.data = reinterpret_cast<void*>(data[0].cast<std::uintptr_t>());
+  view.data = PyLong_AsVoidPtr(py::object(data[0]).ptr());
+  if (view.data == nullptr && PyErr_Occurred() != nullptr) throw py::error_already_set();
   view.writable = !data[1].cast<bool>();
 
-  const auto shape = interface["shape"].cast<std::vector<std::int64_t>>();
+  const auto shape = read_ints(interface["shape"]);
   if (shape.size() > max_ndim) refuse("it has more than 64 dimensions.");
   view.ndim = shape.size();
   std::uint64_t count = static_cast<std::uint64_t>(entry->item_size);
@@ -111,7 +122,7 @@ inline strided_view read_cuda_array(const py::dict& interface) {
     }
   }
   if (interface.contains("strides") && !interface["strides"].is_none()) {
-    const auto strides = interface["strides"].cast<std::vector<std::int64_t>>();
+    const auto strides = read_ints(interface["strides"]);
     if (strides.size() != view.ndim) refuse("shape and strides are of different lengths.");
     switch (set_strides(view, strides.data(), 1)) {
       case refusal::negative_stride:
@@ -166,7 +177,14 @@ inline at::Tensor share_cuda_array(py::handle object) {
 
 // What DLPack would lose without a word, or say in its own.
 inline void check_torch_tensor(py::handle object) {
-  if (object.attr("requires_grad").cast<bool>()) throw_requires_grad();
+  if (c10::GradMode::is_enabled() && object.attr("requires_grad").cast<bool>()) {
+    throw_requires_grad();
+  }
+  if (object.attr("is_nested").cast<bool>()) {
+    throw py::type_error(
+        "can't share the memory of a nested tensor. Use Tensor.to_padded_tensor() or "
+        "Tensor.unbind() first.");
+  }
   if (!object.attr("layout").is(py::module_::import("torch").attr("strided"))) {
     throw py::type_error(c10::str("can't share the memory of a tensor of layout ",
                                   std::string(py::str(object.attr("layout"))),
