@@ -14,6 +14,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <stdexcept>
 #include <utility>
 
 #if defined(NDTORCH_TORCH_PYTHON)  // set by the CMake target ndtorch::torch_python
@@ -91,9 +92,15 @@ class dlpack_exporter {
       tensor = with_python_errors([&] { return tensor.clone(); });
       is_copy = true;
     }
+    const bool versioned = !max_version.is_none() &&
+                           py::object(max_version[py::int_(0)]).cast<int>() >= DLPACK_MAJOR_VERSION;
+    if (must_share && !versioned && !may_be_written(tensor.storage())) {
+      throw py::buffer_error(
+          "can't export a tensor on read-only memory without a copy: only DLPack 1.0 can say that "
+          "it is. Ask for that with max_version=(1, 0), or allow the copy.");
+    }
     order_after_us(stream, tensor.device());
-    if (!max_version.is_none() &&
-        py::object(max_version[py::int_(0)]).cast<int>() >= DLPACK_MAJOR_VERSION) {
+    if (versioned) {
       return dlpack_capsule_of(offer_dlpack<DLManagedTensorVersioned>(tensor, is_copy));
     }
     return dlpack_capsule_of(offer_dlpack<DLManagedTensor>(tensor));
@@ -136,8 +143,8 @@ inline py::object make_exporter(const at::Tensor& tensor) {
 // stays exported (a bytearray can't be resized) as long as any tensor on its memory lives. Needs
 // the GIL. Throws value_error, with PyTorch 2.13's words, for no buffer, an offset or count outside
 // it, no elements, a length that is no multiple of the item size; and, unlike PyTorch, for data
-// that is not aligned for the dtype. type_error for a dtype outside the table, buffer_error for a
-// buffer that is not contiguous.
+// that is not aligned for the dtype. type_error for a dtype outside the table, runtime_error for a
+// buffer that is not C-contiguous.
 inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64_t count = -1,
                              std::int64_t offset = 0) {
   detail::check_gil("frombuffer");
@@ -156,8 +163,9 @@ inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64
   if (!memory) throw py::error_already_set();
   const Py_buffer& view = *PyMemoryView_GET_BUFFER(memory.ptr());
   if (PyBuffer_IsContiguous(&view, 'C') == 0) {
-    throw py::buffer_error(c10::str("the buffer of a ", detail::type_name(buffer),
-                                    " is not contiguous. Copy it first, with bytes(buffer)."));
+    throw std::runtime_error(c10::str("could not retrieve buffer from object: that of a ",
+                                      detail::type_name(buffer),
+                                      " is not C-contiguous. Copy it first, with bytes(buffer)."));
   }
 
   const std::int64_t length = view.len;
@@ -249,7 +257,7 @@ inline py::object to_torch(const at::Tensor& tensor) {
   void* made = nullptr;
   // Takes the structure over, also where it fails.
   if (table->managed_tensor_to_py_object_no_sync(offer.release(), &made) != 0) {
-    throw py::error_already_set();
+    detail::throw_table_error();
   }
   return py::reinterpret_steal<py::object>(static_cast<PyObject*>(made));
 #endif

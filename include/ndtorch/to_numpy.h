@@ -38,9 +38,11 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   const at::Storage& storage = with_python_errors([&]() -> auto& { return tensor.storage(); });
   const strided_view view = read_tensor(tensor, may_be_written(storage));
   // Asked after reading, which may have given a copy-on-write storage memory of its own.
+  // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
   PyObject* const holder = holder_of(storage);
-  py::object base =
-      holder != nullptr && api().is_array(holder) ? original_array(holder) : hold_storage(storage);
+  py::object base = holder == nullptr        ? hold_storage(storage)
+                    : api().is_array(holder) ? original_array(holder)
+                                             : py::reinterpret_borrow<py::object>(holder);
   if (parent) base = py::make_tuple(std::move(base), parent);
   return make_array(view, reinterpret_cast<PyArray_Descr*>(dtype.release().ptr()), std::move(base));
 }

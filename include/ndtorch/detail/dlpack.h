@@ -15,9 +15,11 @@
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -54,12 +56,13 @@ using dlpack_owner = std::unique_ptr<Managed, dlpack_deleter>;
 
 // nullopt for a kind of device that LibTorch has no tensors on.
 inline std::optional<at::Device> device_of(const DLDevice& device) {
+  if (device.device_type == kDLCPU || device.device_type == kDLCUDAHost ||
+      device.device_type == kDLROCMHost) {  // the latter two: pinned memory of the host
+    return at::Device(at::kCPU);
+  }
   const auto index = static_cast<c10::DeviceIndex>(device.device_id);
+  if (index < 0 || index != device.device_id) return std::nullopt;
   switch (device.device_type) {
-    case kDLCPU:
-    case kDLCUDAHost:  // pinned memory of the host
-    case kDLROCMHost:
-      return at::Device(at::kCPU);
     case kDLCUDA:
     case kDLCUDAManaged:
     case kDLROCM:  // LibTorch for ROCm calls its devices cuda
@@ -107,13 +110,15 @@ inline std::string describe(const DLTensor& tensor) {
   const bool has_shape = tensor.ndim >= 0 && tensor.ndim <= static_cast<std::int32_t>(max_ndim) &&
                          (tensor.ndim == 0 || tensor.shape != nullptr);
   const auto ndim = static_cast<std::size_t>(has_shape ? tensor.ndim : 0);
-  return c10::str(
-      "a DLPack tensor of ", tensor.ndim, " dimensions, shape ",
-      has_shape ? tuple_text(tensor.shape, ndim) : "?", ", strides ",
-      has_shape && tensor.strides != nullptr ? tuple_text(tensor.strides, ndim) : "in C order",
-      " elements, dtype code ", static_cast<int>(tensor.dtype.code), " bits ",
-      static_cast<int>(tensor.dtype.bits), " lanes ", tensor.dtype.lanes, ", device type ",
-      static_cast<int>(tensor.device.device_type), " index ", tensor.device.device_id);
+  return c10::str("a DLPack tensor of ", tensor.ndim, " dimensions, shape ",
+                  has_shape ? tuple_text(tensor.shape, ndim) : "?", ", strides ",
+                  !has_shape                  ? "?"
+                  : tensor.strides == nullptr ? "of C order"
+                                              : tuple_text(tensor.strides, ndim) + " elements",
+                  ", dtype code ", static_cast<int>(tensor.dtype.code), " bits ",
+                  static_cast<int>(tensor.dtype.bits), " lanes ", tensor.dtype.lanes,
+                  ", device type ", static_cast<int>(tensor.device.device_type), " index ",
+                  tensor.device.device_id);
 }
 
 [[noreturn]] inline void throw_refused(const DLTensor& tensor, const std::string& reason) {
@@ -179,9 +184,9 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
 }
 
 // A tensor that keeps `managed` until its storage dies. On any exception `managed` is deleted.
+// Whether the memory may be written is for a versioned structure to say.
 template <class Managed>
-at::Tensor share_dlpack(dlpack_owner<Managed> managed) {
-  bool writable = true;
+at::Tensor share_dlpack(dlpack_owner<Managed> managed, bool writable = true) {
   if constexpr (is_versioned<Managed>) {
     // No other field of another major version is where this header says.
     if (managed->version.major != DLPACK_MAJOR_VERSION) {
@@ -204,9 +209,23 @@ at::Tensor share_dlpack(dlpack_owner<Managed> managed) {
   return tensor;
 }
 
-// Takes what is in a capsule; nothing can take it a second time.
+// Capsules from before DLPack 1.0 can't say that memory is read-only. JAX's arrays and TensorFlow's
+// are, and say so where they are asked for a buffer.
+inline bool refuses_writable_buffer(py::handle object) {
+  if (PyObject_CheckBuffer(object.ptr()) == 0) return false;
+  Py_buffer buffer;
+  if (PyObject_GetBuffer(object.ptr(), &buffer, PyBUF_STRIDED) == 0) {
+    PyBuffer_Release(&buffer);
+    return false;
+  }
+  if (PyErr_ExceptionMatches(PyExc_Exception) == 0) throw py::error_already_set();
+  PyErr_Clear();
+  return true;
+}
+
+// Takes what is in a capsule that `object` gave; nothing can take it a second time.
 template <class Managed>
-at::Tensor consume_dlpack(const py::object& capsule) {
+at::Tensor consume_dlpack(const py::object& capsule, py::handle object) {
   dlpack_owner<Managed> managed(
       static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), dlpack_capsule<Managed>::name)));
   if (managed == nullptr) throw py::error_already_set();
@@ -214,15 +233,16 @@ at::Tensor consume_dlpack(const py::object& capsule) {
     managed.release();
     throw py::error_already_set();
   }
-  return share_dlpack(std::move(managed));
+  const bool writable = is_versioned<Managed> || !refuses_writable_buffer(object);
+  return share_dlpack(std::move(managed), writable);
 }
 
-inline at::Tensor consume_dlpack(const py::object& capsule) {
+inline at::Tensor consume_dlpack(const py::object& capsule, py::handle object) {
   if (PyCapsule_IsValid(capsule.ptr(), dlpack_capsule<DLManagedTensorVersioned>::name) != 0) {
-    return consume_dlpack<DLManagedTensorVersioned>(capsule);
+    return consume_dlpack<DLManagedTensorVersioned>(capsule, object);
   }
   if (PyCapsule_IsValid(capsule.ptr(), dlpack_capsule<DLManagedTensor>::name) != 0) {
-    return consume_dlpack<DLManagedTensor>(capsule);
+    return consume_dlpack<DLManagedTensor>(capsule, object);
   }
   const char* name = nullptr;
   if (PyCapsule_CheckExact(capsule.ptr())) name = PyCapsule_GetName(capsule.ptr());
@@ -254,6 +274,15 @@ inline const DLPackExchangeAPI* exchange_table(py::handle type) {
   return reinterpret_cast<const DLPackExchangeAPI*>(header);
 }
 
+// Throws what a function of the table raised. To its words, PyTorch's adds C++'s backtrace.
+[[noreturn]] inline void throw_table_error() {
+  py::error_already_set error;
+  const std::string text = py::str(error.value());
+  const std::size_t backtrace = text.find("\nException raised from ");
+  if (backtrace == std::string::npos || !error.matches(PyExc_RuntimeError)) throw error;
+  throw std::runtime_error(text.substr(0, backtrace));
+}
+
 // A device's default stream in the words of __dlpack__(stream=...); None where it has no say.
 inline py::object default_stream(DLDeviceType type) {
   if (type == kDLCUDA || type == kDLCUDAManaged) return py::int_(1);
@@ -263,12 +292,16 @@ inline py::object default_stream(DLDeviceType type) {
 
 // Asks an object for its memory with __dlpack__.
 inline at::Tensor call_dlpack(py::handle object) {
-  const auto device = py::tuple(object.attr("__dlpack_device__")());
-  if (device.size() != 2) {
+  const py::object device = object.attr("__dlpack_device__")();
+  const bool is_pair = PyTuple_Check(device.ptr()) && PyTuple_GET_SIZE(device.ptr()) == 2;
+  if (!is_pair || !PyLong_Check(PyTuple_GET_ITEM(device.ptr(), 0))) {
     throw py::type_error(c10::str("__dlpack_device__ of a ", type_name(object),
-                                  " must return (device_type, device_id)."));
+                                  " must return (device_type, device_id) (got ",
+                                  std::string(py::repr(device)), ")."));
   }
-  const auto type = static_cast<DLDeviceType>(device[0].cast<int>());
+  const long code = PyLong_AsLong(PyTuple_GET_ITEM(device.ptr(), 0));
+  if (code == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+  const auto type = static_cast<DLDeviceType>(code);
   py::dict arguments;
   // The producer makes the default stream wait for its own work, and our stream waits for that
   // one.
@@ -282,7 +315,7 @@ inline at::Tensor call_dlpack(py::handle object) {
     arguments.attr("pop")("max_version");  // from before DLPack 1.0
     capsule = object.attr("__dlpack__")(**arguments);
   }
-  at::Tensor tensor = consume_dlpack(capsule);
+  at::Tensor tensor = consume_dlpack(capsule, object);
   if (!tensor.device().is_cpu()) {
     with_python_errors([&] { wait_for_default_stream(tensor.device()); });
   }
@@ -296,7 +329,7 @@ inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
   if (table == nullptr) return call_dlpack(object);
   DLManagedTensorVersioned* managed = nullptr;
   if (table->managed_tensor_from_py_object_no_sync(object.ptr(), &managed) != 0) {
-    throw py::error_already_set();
+    throw_table_error();
   }
   dlpack_owner<DLManagedTensorVersioned> owner(managed);
   if (owner == nullptr) return call_dlpack(object);
@@ -313,6 +346,7 @@ inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
 template <class Managed>
 struct dlpack_offer {
   at::Tensor tensor;
+  at::DataPtr read_only;  // memory that a first write takes from the tensor, but not from others
   std::vector<std::int64_t> sizes_and_strides;  // the tensor's own may change
   Managed managed;
 };
@@ -338,6 +372,9 @@ dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = fals
     described.data =
         read_only ? const_cast<void*>(tensor.const_data_ptr()) : tensor.mutable_data_ptr();
   });
+  if (read_only) {
+    offer->read_only = hold_object(described.data, holder_of(tensor.storage()), tensor.device());
+  }
   described.device = dlpack_device(tensor.device());
   described.ndim = static_cast<std::int32_t>(tensor.dim());
   described.dtype = {static_cast<std::uint8_t>(entry->dlpack_code),
