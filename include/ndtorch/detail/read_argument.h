@@ -6,6 +6,7 @@
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/constraints.h>
 #include <ndtorch/detail/copy.h>
+#include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/holder.h>
 #include <ndtorch/detail/numpy_api.h>
@@ -135,11 +136,10 @@ class argument_reader {
 
   // nullopt where the object is refused. Throws only what isn't about the object, an interrupt say.
   std::optional<at::Tensor> read(py::handle object) {
-    if (!object) return refuse("a null handle");
-    if (api().is_array(object)) return read_array_argument(object);
+    if (!object) return refuse("expected an array (got a null handle)");
     if (object.is_none()) return refuse("expected an array (got None)");
     try {
-      return read_other(object);
+      return api().is_array(object) ? read_array_argument(object) : read_other(object);
     } catch (py::error_already_set& error) {
       if (!error.matches(PyExc_Exception)) throw;
       return refuse(py::str(error.value()));
@@ -154,6 +154,12 @@ class argument_reader {
   std::optional<at::Tensor> refuse(std::string reason) {
     if (why_ != nullptr) *why_ = std::move(reason);
     return std::nullopt;
+  }
+
+  // Asked before a copy is made: of a device that isn't there LibTorch would say less.
+  const target& checked_target() const {
+    if (target_.device) check_device(*target_.device);
+    return target_;
   }
 
   bool can_be_mended(mismatch found) const {
@@ -179,7 +185,7 @@ class argument_reader {
       return refuse(mismatch_text(found, wants_, view.dtype, view.device, view.sizes(),
                                   describe(source.array)));
     }
-    return copy(source, target_.dtype.value_or(view.dtype), target_);
+    return copy(source, target_.dtype.value_or(view.dtype), checked_target());
   }
 
   static std::string refusal_text(const array_source& source) {
@@ -198,7 +204,7 @@ class argument_reader {
     at::Tensor tensor = share_holder(object, kind);
     const mismatch found = check_argument(wants_, tensor, may_be_written(tensor.storage()));
     if (found == mismatch::none) return tensor;
-    if (can_be_mended(found)) return copy(tensor, target_);
+    if (can_be_mended(found)) return copy(tensor, checked_target());
     if (why_ == nullptr) return std::nullopt;
     return refuse(mismatch_text(found, wants_, tensor.scalar_type(), tensor.device(),
                                 tensor.sizes(), describe(tensor)));
@@ -219,7 +225,7 @@ class argument_reader {
                                   c10::str("a ", type_name(object), " of shape ",
                                            tuple_text(data.sizes.data(), data.sizes.size()))));
     }
-    return copy_nested(data, target_);
+    return copy_nested(data, checked_target());
   }
 
   const requirements& wants_;
