@@ -169,10 +169,15 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     std::optional<at::Tensor> tensor =
         ndtorch::detail::argument_reader(type::constraints, convert, asked ? &why : nullptr)
             .read(source);
-    if (!tensor) {
-      if (asked != nullptr) asked->add(source, ndtorch::detail::plain_text(name), std::move(why));
-      return false;
+    if (asked != nullptr) {
+      const std::string signature = ndtorch::detail::plain_text(name);
+      if (tensor) {
+        asked->accepted(source, signature);
+      } else {
+        asked->refused(source, signature, std::move(why));
+      }
     }
+    if (!tensor) return false;
     value_ = type(std::move(*tensor), typename type::checked());
     return true;
   }

@@ -4,6 +4,7 @@
 #include <ndtorch/detail/numpy_api.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -28,34 +29,44 @@ class explanation {
   }
 
   // pybind11 asks each overload twice: the second answer, with conversion, is the one that counts.
-  void add(py::handle argument, std::string signature, std::string reason) {
-    for (refused& known : refused_) {
-      if (known.argument == argument.ptr() && known.signature == signature) {
-        known.reason = std::move(reason);
-        return;
-      }
+  void refused(py::handle argument, const std::string& signature, std::string reason) {
+    const auto known = find(argument, signature);
+    if (known != refusals_.end()) {
+      known->reason = std::move(reason);
+    } else {
+      refusals_.push_back({argument.ptr(), signature, std::move(reason)});
     }
-    refused_.push_back({argument.ptr(), std::move(signature), std::move(reason)});
+  }
+  void accepted(py::handle argument, const std::string& signature) {
+    const auto known = find(argument, signature);
+    if (known != refusals_.end()) refusals_.erase(known);
   }
 
   std::string text() const {
-    std::string text = refused_.empty() ? "" : "\n\nWhy:";
-    for (const refused& one : refused_) text += "\n    " + one.signature + ": " + one.reason;
+    std::string text = refusals_.empty() ? "" : "\n\nWhy:";
+    for (const refused_argument& one : refusals_)
+      text += "\n    " + one.signature + ": " + one.reason;
     return text;
   }
 
  private:
-  struct refused {
+  struct refused_argument {
     PyObject* argument;  // tells arguments apart; not a reference
     std::string signature, reason;
   };
 
+  std::vector<refused_argument>::iterator find(py::handle argument, const std::string& signature) {
+    return std::find_if(refusals_.begin(), refusals_.end(), [&](const refused_argument& one) {
+      return one.argument == argument.ptr() && one.signature == signature;
+    });
+  }
+
   explanation* outer_;
-  std::vector<refused> refused_;
+  std::vector<refused_argument> refusals_;
 };
 
-// The first parameter of the overload that explains. It takes anything, but only after every other
-// overload has refused with conversion, and not while an explanation is under way.
+// The first two parameters of the overload that explains. They take anything, but only after every
+// other overload has refused with conversion, and not while an explanation is under way.
 struct last_resort {
   py::object argument;
 };
@@ -71,12 +82,12 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;
     std::string text = py::str(error.value());
-    const std::size_t name = text.find(last_resort_name);
-    if (name == std::string::npos) throw;  // not pybind11's, but from inside the function
+    if (text.find(last_resort_name) == std::string::npos) throw;  // from inside the function
     // The overload that explains is no way to call the function.
-    const std::size_t begin = text.rfind('\n', name);
-    const std::size_t end = text.find('\n', name);
-    if (begin != std::string::npos && end != std::string::npos) text.erase(begin, end - begin);
+    for (std::size_t name; (name = text.find(last_resort_name)) != std::string::npos;) {
+      const std::size_t begin = text.rfind('\n', name);
+      text.erase(begin, text.find('\n', name) - begin);
+    }
     throw py::type_error(text + why.text());
   }
 }
@@ -106,47 +117,66 @@ struct type_caster<ndtorch::detail::last_resort> {
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
+// As py::is_method, which counts as a parameter and would leave `self` without a default.
+struct method_of {
+  py::handle scope;
+  bool is_method;
+};
+
+}  // namespace detail
+}  // namespace ndtorch
+
+namespace pybind11::detail {
+
+template <>
+struct process_attribute<ndtorch::detail::method_of>
+    : process_attribute_default<ndtorch::detail::method_of> {
+  static void init(const ndtorch::detail::method_of& method, function_record* record) {
+    record->scope = method.scope;
+    record->is_method = method.is_method;
+  }
+};
+
+}  // namespace pybind11::detail
+
+namespace ndtorch {
+namespace [[gnu::visibility("hidden")]] detail {
+
 // Adds to a function of `scope`, a module or a class, the overload that explains.
 inline void add_last_resort(py::handle scope, const char* name) {
   // A method is a wrapped function.
   const auto function =
       py::reinterpret_borrow<py::object>(py::detail::get_function(py::object(scope.attr(name))));
-  if (PyCFunction_Check(function.ptr()) == 0) {
+  const auto throw_not_ours = [&] {
     throw py::type_error(std::string("ndtorch::explain_mismatches: ") + name +
-                         " is no function that pybind11 made. Define it first.");
-  }
+                         " is no function that pybind11 made in this scope. Define it first.");
+  };
+  if (PyCFunction_Check(function.ptr()) == 0) throw_not_ours();
   PyMethodDef* const definition = reinterpret_cast<PyCFunctionObject*>(function.ptr())->m_ml;
   const std::string doc = definition->ml_doc != nullptr ? definition->ml_doc : "";
+  const py::object entry = scope.attr("__dict__").attr("get")(name);
+  const bool is_method =
+      PyType_Check(scope.ptr()) != 0 && Py_TYPE(entry.ptr()) != &PyStaticMethod_Type;
 
   // Stands for an argument that wasn't given. The function isn't held: it holds its overloads.
   const py::object nothing = py::module_::import("builtins").attr("object")();
-  const auto call = [function = py::handle(function), nothing](
-                        py::list given, const last_resort& first, const py::args& rest,
-                        const py::kwargs& kwargs) {
-    if (!first.argument.is(nothing)) given.append(first.argument);
-    for (const py::handle& argument : rest) given.append(argument);
-    return call_and_explain(function, py::args(py::tuple(given)), kwargs);
-  };
-  const py::arg_v first = py::arg("_") = last_resort{nothing};
-  const bool in_class = PyType_Check(scope.ptr()) != 0;
-  const bool is_static =
-      in_class && Py_TYPE(py::object(scope.attr("__dict__")[name]).ptr()) == &PyStaticMethod_Type;
-  if (in_class && !is_static) {
-    py::cpp_function(
-        [call](const last_resort& self, const last_resort& argument, const py::args& rest,
-               const py::kwargs& kwargs) {
-          py::list given;
-          given.append(self.argument);
-          return call(given, argument, rest, kwargs);
-        },
-        py::name(name), py::is_method(scope), py::sibling(function), first);
-  } else {
-    py::cpp_function(
-        [call](const last_resort& argument, const py::args& rest, const py::kwargs& kwargs) {
-          return call(py::list(), argument, rest, kwargs);
-        },
-        py::name(name), py::scope(scope), py::sibling(function), first);
-  }
+  const py::cpp_function overload(
+      [function = py::handle(function), nothing](const last_resort& first,
+                                                 const last_resort& second, const py::args& rest,
+                                                 const py::kwargs& kwargs) {
+        py::list given;
+        for (const last_resort* one : {&first, &second}) {
+          if (!one->argument.is(nothing)) given.append(one->argument);
+        }
+        for (const py::handle& argument : rest) given.append(argument);
+        return call_and_explain(function, py::args(py::tuple(given)), kwargs);
+      },
+      // Names that no keyword has, the first as long as the `self` that pybind11 cuts off for a
+      // constructor's message.
+      py::sibling(function), py::arg("any.") = last_resort{nothing},
+      py::arg("any..") = last_resort{nothing}, py::pos_only(), method_of{scope, is_method});
+  // Else pybind11 made a new function of it: this one is a base class's, or not pybind11's at all.
+  if (!py::detail::get_function(overload).is(function)) throw_not_ours();
   // pybind11 has rewritten the docstring, which isn't about this overload. It frees the text itself.
   std::free(const_cast<char*>(definition->ml_doc));
   definition->ml_doc = doc.empty() ? nullptr : PYBIND11_COMPAT_STRDUP(doc.c_str());
