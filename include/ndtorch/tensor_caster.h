@@ -9,6 +9,7 @@
 #include <ndtorch/typed.h>
 #include <pybind11/pybind11.h>
 
+#include <memory>
 #include <utility>
 
 #if defined(THP_STREAM_INC)
@@ -37,7 +38,11 @@ struct type_caster<at::Tensor> {
     if (!tensor.defined()) return ndtorch::numpy(tensor).release();  // throws
     return make_caster<ndtorch::tensor_t<>>::cast(ndtorch::tensor_t<>(tensor), policy, parent);
   }
+  // pybind11's default for a pointer is to take it over.
   static handle cast(const at::Tensor* tensor, return_value_policy policy, handle parent) {
+    const bool takes =
+        policy == return_value_policy::take_ownership || policy == return_value_policy::automatic;
+    const std::unique_ptr<const at::Tensor> owner(takes ? tensor : nullptr);
     return tensor != nullptr ? cast(*tensor, policy, parent) : none().release();
   }
 

@@ -19,6 +19,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -195,7 +196,11 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     }
     return ndtorch::numpy(tensor).release();
   }
+  // pybind11's default for a pointer is to take it over.
   static handle cast(const type* tensor, return_value_policy policy, handle parent) {
+    const bool takes =
+        policy == return_value_policy::take_ownership || policy == return_value_policy::automatic;
+    const std::unique_ptr<const type> owner(takes ? tensor : nullptr);
     return tensor != nullptr ? cast(*tensor, policy, parent) : none().release();
   }
 
