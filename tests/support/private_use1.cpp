@@ -97,7 +97,9 @@ class guard final : public c10::impl::DeviceGuardImplInterface {
   c10::Stream getStream(at::Device device) const override {
     return c10::Stream(c10::Stream::DEFAULT, device);
   }
+  c10::Stream getDefaultStream(at::Device device) const override { return getStream(device); }
   c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
+  void synchronizeStream(const c10::Stream&) const override {}  // all work is done at once
 };
 
 struct hooks final : at::PrivateUse1HooksInterface {
