@@ -1,7 +1,11 @@
 // ndtorch/dtype.h
 #include <ndtorch/dtype.h>
 
+#include <cstddef>
+#include <iterator>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/support.h"

@@ -4,7 +4,6 @@
 #include <ndtorch/from_numpy.h>
 
 #include <complex>
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <tuple>

@@ -4,6 +4,7 @@
 #include <ndtorch/from_numpy.h>
 
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 

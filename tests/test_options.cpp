@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <ndtorch/from_numpy.h>
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 

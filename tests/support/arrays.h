@@ -7,6 +7,7 @@
 #include <ndtorch/from_numpy.h>
 #include <pybind11/numpy.h>
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
