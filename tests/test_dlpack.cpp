@@ -1,0 +1,536 @@
+// as_tensor and tensor of objects with __dlpack__: what they say is taken, checked and given back
+#include <ATen/core/Tensor.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <ndtorch/from_numpy.h>
+#include <ndtorch/to_numpy.h>
+
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "support/dlpack.h"
+#include "support/support.h"
+
+namespace {
+
+namespace py = pybind11;
+using test::eval;
+using test::foreign_memory;
+using test::message_of;
+using test::old_producer;
+using test::producer;
+using test::references;
+using test::versioned_producer;
+
+std::string text_of(py::handle object) { return py::str(object); }
+
+// The ways that memory can come: each makes an object that gives `memory` away.
+struct way {
+  const char* name;
+  py::object (*object_on)(foreign_memory& memory);
+};
+
+// The C functions of the type that the third way makes; they know one memory at a time.
+namespace table {
+
+foreign_memory* current = nullptr;
+
+int give(void*, DLManagedTensorVersioned** out) {
+  *out = current->give<DLManagedTensorVersioned>();
+  return 0;
+}
+
+DLPackExchangeAPI functions{};
+
+py::object object_on(foreign_memory& memory, DLPackManagedTensorFromPyObjectNoSync function) {
+  current = &memory;
+  functions.header = {{DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION}, nullptr};
+  functions.managed_tensor_from_py_object_no_sync = function;
+  py::object object = versioned_producer(memory);
+  py::type::of(object).attr("__dlpack_c_exchange_api__") =
+      py::capsule(&functions, "dlpack_exchange_api");
+  return object;
+}
+
+}  // namespace table
+
+const way ways[] = {
+    {"versioned", &versioned_producer},
+    {"old", &old_producer},
+    {"table", [](foreign_memory& memory) { return table::object_on(memory, &table::give); }},
+};
+
+class dlpack : public testing::TestWithParam<way> {
+ protected:
+  dlpack() : object_(GetParam().object_on(memory_)) {}
+
+  // Every test's end: all that was given away was deleted, once, and nothing holds the object.
+  void TearDown() override {
+    EXPECT_EQ(memory_.deleted, memory_.has_deleter ? memory_.made : 0);
+    EXPECT_EQ(references(object_), 1);
+  }
+
+  int alive() const { return memory_.made - memory_.deleted; }
+
+  foreign_memory memory_;
+  py::object object_;
+};
+
+INSTANTIATE_TEST_SUITE_P(ways, dlpack, testing::ValuesIn(ways),
+                         [](const auto& one) { return one.param.name; });
+
+TEST_P(dlpack, shares_memory_both_ways) {
+  const at::Tensor tensor = ndtorch::as_tensor(object_);
+  EXPECT_EQ(tensor.scalar_type(), at::kDouble);
+  EXPECT_EQ(tensor.sizes(), at::IntArrayRef({2, 3}));
+  EXPECT_EQ(tensor.strides(), at::IntArrayRef({3, 1}));
+  EXPECT_TRUE(tensor.device().is_cpu());
+  EXPECT_EQ(tensor.const_data_ptr(), memory_.data.data());
+  memory_.data[4] = 40;
+  EXPECT_EQ(tensor[1][1].item<double>(), 40);
+  tensor.neg_();
+  EXPECT_EQ(memory_.data[4], -40);
+  EXPECT_EQ(memory_.made, 1);
+}
+
+TEST_P(dlpack, is_kept_as_long_as_any_tensor_on_it) {
+  at::Tensor tensor = ndtorch::as_tensor(object_);
+  at::Tensor slice = tensor[1].view({3, 1});
+  tensor.reset();
+  EXPECT_EQ(alive(), 1);
+  EXPECT_EQ(slice.sum().item<double>(), 12);
+  slice.reset();
+  EXPECT_EQ(alive(), 0);
+}
+
+TEST_P(dlpack, is_let_go_by_a_thread_without_the_gil) {
+  at::Tensor tensor = ndtorch::as_tensor(object_);
+  test::on_thread_without_gil([&] { tensor.reset(); });
+  EXPECT_EQ(alive(), 0);
+}
+
+TEST_P(dlpack, is_let_go_at_once_by_a_copy) {
+  const at::Tensor copies[] = {ndtorch::tensor(object_), ndtorch::as_tensor(object_, at::kFloat),
+                               ndtorch::Tensor(object_)};
+  EXPECT_EQ(alive(), 0);
+  EXPECT_EQ(memory_.made, 3);
+  memory_.data.fill(0);
+  EXPECT_EQ(copies[0].scalar_type(), at::kDouble);
+  EXPECT_EQ(copies[1].scalar_type(), at::kFloat);
+  EXPECT_EQ(copies[2].scalar_type(), at::kFloat);
+  for (const at::Tensor& copy : copies) EXPECT_EQ(copy.sum().item<double>(), 15);
+}
+
+TEST_P(dlpack, may_lack_a_deleter) {
+  memory_.has_deleter = false;
+  const at::Tensor tensor = ndtorch::as_tensor(object_);
+  EXPECT_EQ(tensor.sum().item<double>(), 15);
+}
+
+TEST_P(dlpack, has_its_strides_in_elements) {
+  memory_.strides = {1, 2};
+  const at::Tensor tensor = ndtorch::as_tensor(object_);
+  EXPECT_EQ(tensor.strides(), at::IntArrayRef({1, 2}));
+  EXPECT_EQ(tensor[1][2].item<double>(), 5);
+}
+
+TEST_P(dlpack, is_in_c_order_without_strides) {
+  memory_.tensor.strides = nullptr;
+  EXPECT_EQ(ndtorch::as_tensor(object_).strides(), at::IntArrayRef({3, 1}));
+}
+
+TEST_P(dlpack, begins_at_its_byte_offset) {
+  memory_.tensor.byte_offset = 2 * sizeof(double);
+  memory_.sizes = {1, 3};
+  const at::Tensor tensor = ndtorch::as_tensor(object_);
+  EXPECT_EQ(tensor.const_data_ptr(), &memory_.data[2]);
+  EXPECT_EQ(tensor.sum().item<double>(), 9);
+}
+
+TEST_P(dlpack, of_no_dimensions_needs_no_shape) {
+  memory_.tensor.ndim = 0;
+  memory_.tensor.shape = memory_.tensor.strides = nullptr;
+  memory_.data[0] = 3;
+  EXPECT_EQ(ndtorch::as_tensor(object_).item<double>(), 3);
+}
+
+TEST_P(dlpack, without_elements_needs_no_memory_and_no_good_strides) {
+  memory_.tensor.data = nullptr;
+  memory_.sizes = {2, 0};
+  memory_.strides = {-7, -1};
+  const at::Tensor tensor = ndtorch::as_tensor(object_);
+  EXPECT_EQ(tensor.sizes(), at::IntArrayRef({2, 0}));
+  EXPECT_EQ(tensor.nbytes(), 0U);
+}
+
+TEST_P(dlpack, needs_no_good_stride_where_there_is_one_element) {
+  memory_.sizes = {1, 3};
+  memory_.strides = {-5, 1};
+  EXPECT_EQ(ndtorch::as_tensor(object_).sum().item<double>(), 3);
+}
+
+TEST_P(dlpack, may_be_the_memory_of_the_host_that_a_gpu_knows) {
+  for (const DLDeviceType type : {kDLCUDAHost, kDLROCMHost}) {
+    memory_.tensor.device = {type, 0};
+    EXPECT_TRUE(ndtorch::as_tensor(object_).device().is_cpu());
+  }
+}
+
+TEST_P(dlpack, has_the_dtypes_of_the_table) {
+  for (const ndtorch::detail::dtype_entry& entry : ndtorch::detail::dtypes) {
+    SCOPED_TRACE(entry.name);
+    memory_.tensor.dtype = {static_cast<std::uint8_t>(entry.dlpack_code),
+                            static_cast<std::uint8_t>(entry.item_size * 8), 1};
+    memory_.sizes = {1, 3};
+    EXPECT_EQ(ndtorch::as_tensor(object_).scalar_type(), entry.scalar_type);
+  }
+}
+
+struct lie {
+  const char* name;
+  void (*tell)(foreign_memory& memory);
+  std::string (*thrown)(const std::function<void()>& function);
+  const char* text;
+};
+
+constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+
+const lie lies[] = {
+    {"no data", [](foreign_memory& m) { m.tensor.data = nullptr; }, &message_of<py::value_error>,
+     "its data pointer is null. Got a DLPack tensor of 2 dimensions, shape (2, 3), strides (3, 1) "
+     "elements, dtype code 2 bits 64 lanes 1, device type 1 index 0. Copy it to a plain array in "
+     "its own library first."},
+    {"no data at an offset",
+     [](foreign_memory& m) {
+       m.tensor.data = nullptr;
+       m.tensor.byte_offset = 8;
+     },
+     &message_of<py::value_error>, "its data pointer is null."},
+    {"misaligned data", [](foreign_memory& m) { m.tensor.byte_offset = 4; },
+     &message_of<py::value_error>, "the data is not aligned for its dtype."},
+    {"no shape", [](foreign_memory& m) { m.tensor.shape = nullptr; }, &message_of<py::value_error>,
+     "the shape is missing. Got a DLPack tensor of 2 dimensions, shape ?, strides ?, dtype"},
+    {"too many dimensions", [](foreign_memory& m) { m.tensor.ndim = 65; },
+     &message_of<py::value_error>,
+     "number of dimensions must be within [0, 64]. Got a DLPack tensor of 65 dimensions, shape ?"},
+    {"negative number of dimensions", [](foreign_memory& m) { m.tensor.ndim = -1; },
+     &message_of<py::value_error>, "number of dimensions must be within [0, 64]."},
+    {"largest number of dimensions",
+     [](foreign_memory& m) { m.tensor.ndim = std::numeric_limits<std::int32_t>::max(); },
+     &message_of<py::value_error>, "number of dimensions must be within [0, 64]."},
+    {"negative size", [](foreign_memory& m) { m.sizes[1] = -3; }, &message_of<py::value_error>,
+     "a size is negative. Got a DLPack tensor of 2 dimensions, shape (2, -3)"},
+    {"sizes that overflow", [](foreign_memory& m) { m.sizes = {huge, huge}; },
+     &message_of<py::value_error>, "it spans more bytes than there can be."},
+    {"sizes that overflow beside one of 0",
+     [](foreign_memory& m) {
+       m.tensor.ndim = 3;
+       m.sizes = {huge, 0, huge};
+       m.tensor.shape = m.sizes.data();
+       m.tensor.strides = nullptr;
+     },
+     &message_of<py::value_error>, "it spans more bytes than there can be."},
+    {"bytes that overflow", [](foreign_memory& m) { m.sizes = {1, huge / 4}; },
+     &message_of<py::value_error>, "it spans more bytes than there can be."},
+    {"strides that overflow", [](foreign_memory& m) { m.strides = {huge / 2, 1}; },
+     &message_of<py::value_error>, "it spans more bytes than there can be."},
+    {"negative stride", [](foreign_memory& m) { m.strides = {3, -1}; },
+     &message_of<py::value_error>,
+     "At least one stride is negative, and LibTorch has no such tensors. Got a DLPack tensor of 2 "
+     "dimensions, shape (2, 3), strides (3, -1) elements"},
+    {"unknown dtype code", [](foreign_memory& m) { m.tensor.dtype.code = 200; },
+     &message_of<py::type_error>,
+     "can't convert this DLPack dtype. The only supported types are: float64"},
+    {"opaque handles", [](foreign_memory& m) { m.tensor.dtype.code = kDLOpaqueHandle; },
+     &message_of<py::type_error>, "dtype code 3 bits 64 lanes 1"},
+    {"a dtype of another size", [](foreign_memory& m) { m.tensor.dtype.bits = 128; },
+     &message_of<py::type_error>, "dtype code 2 bits 128 lanes 1"},
+    {"elements of 4 bits", [](foreign_memory& m) { m.tensor.dtype = {kDLInt, 4, 1}; },
+     &message_of<py::type_error>, "dtype code 0 bits 4 lanes 1"},
+    {"lanes", [](foreign_memory& m) { m.tensor.dtype = {kDLFloat, 32, 2}; },
+     &message_of<py::type_error>,
+     "dtype code 2 bits 32 lanes 2, device type 1 index 0. Convert the data to one of these "
+     "first."},
+    {"no lanes", [](foreign_memory& m) { m.tensor.dtype.lanes = 0; }, &message_of<py::type_error>,
+     "lanes 0"},
+    {"a device that LibTorch lacks", [](foreign_memory& m) { m.tensor.device = {kDLOpenCL, 0}; },
+     &message_of<py::type_error>,
+     "LibTorch has no such device. Got a DLPack tensor of 2 dimensions, shape (2, 3), strides (3, "
+     "1) elements, dtype code 2 bits 64 lanes 1, device type 4 index 0. Copy the data to the CPU "
+     "first."},
+    {"an unknown device",
+     [](foreign_memory& m) { m.tensor.device = {static_cast<DLDeviceType>(99), 0}; },
+     &message_of<py::type_error>, "LibTorch has no such device."},
+    {"a negative device index", [](foreign_memory& m) { m.tensor.device = {kDLExtDev, -1}; },
+     &message_of<py::type_error>, "device type 12 index -1"},
+    // Cut to 8 bits, it would be device 0.
+    {"a large device index", [](foreign_memory& m) { m.tensor.device = {kDLExtDev, 256}; },
+     &message_of<py::type_error>, "device type 12 index 256"},
+    {"a device that is not there", [](foreign_memory& m) { m.tensor.device = {kDLMAIA, 0}; },
+     &message_of<std::runtime_error>, "this LibTorch has no device maia:0."},
+};
+
+TEST_P(dlpack, that_lies_is_found_out_and_given_back) {
+  const auto functions = {+[](py::handle object) { ndtorch::as_tensor(object); },
+                          +[](py::handle object) { ndtorch::tensor(object); }};
+  for (const lie& one : lies) {
+    SCOPED_TRACE(one.name);
+    foreign_memory memory;
+    const py::object liar = GetParam().object_on(memory);
+    one.tell(memory);
+    for (const auto function : functions) {
+      EXPECT_CONTAINS(one.thrown([&] { function(liar); }), one.text);
+    }
+    EXPECT_GE(memory.made, 2);
+    EXPECT_EQ(memory.deleted, memory.made);
+    EXPECT_EQ(references(liar), 1);
+  }
+}
+
+// ----- read-only memory
+
+void expect_copy_on_write(foreign_memory& memory, const py::object& object) {
+  at::Tensor tensor = ndtorch::as_tensor(object);
+  EXPECT_EQ(tensor.const_data_ptr(), memory.data.data());
+  const py::array array = ndtorch::numpy(tensor);
+  EXPECT_FALSE(array.writeable());
+  EXPECT_EQ(array.data(), memory.data.data());
+  memory.data[0] = 10;
+  EXPECT_EQ(tensor[0][0].item<double>(), 10);
+
+  tensor.add_(1);
+  EXPECT_EQ(memory.data[0], 10);
+  EXPECT_EQ(tensor[0][0].item<double>(), 11);
+  EXPECT_TRUE(ndtorch::numpy(tensor).writeable());
+  EXPECT_EQ(memory.deleted, 0) << "the array still reads it";
+  EXPECT_TRUE(py::cast<bool>(eval("a[0, 0] == 10", py::arg("a") = array)));
+}
+
+TEST_P(dlpack, that_is_read_only_is_copied_by_the_first_write) {
+  if (GetParam().object_on == &old_producer) GTEST_SKIP() << "it can't say so";
+  memory_.flags = DLPACK_FLAG_BITMASK_READ_ONLY;
+  expect_copy_on_write(memory_, object_);
+}
+
+TEST_P(dlpack, may_be_a_copy_that_was_made_for_us) {
+  memory_.flags = DLPACK_FLAG_BITMASK_IS_COPIED;
+  const at::Tensor tensor = ndtorch::as_tensor(object_);
+  tensor.zero_();
+  EXPECT_EQ(memory_.data[5], 0);
+}
+
+// As JAX: immutable arrays, whose capsules can't say so.
+TEST(old_dlpack, is_read_only_where_the_object_gives_no_buffer_to_write) {
+  for (const bool writable : {false, true}) {
+    foreign_memory memory;
+    {
+      const py::object made = old_producer(memory);
+      const py::object object =
+          eval("type('with_buffer', (base,), dict(vars(type(o))))(8)", py::arg("o") = made,
+               py::arg("base") = eval(writable ? "bytearray" : "bytes"));
+      if (writable) {
+        ndtorch::as_tensor(object).zero_();
+        EXPECT_EQ(memory.data[5], 0);
+      } else {
+        expect_copy_on_write(memory, object);
+      }
+      EXPECT_EQ(references(object), 1);
+    }
+    EXPECT_EQ(memory.deleted, memory.made);
+  }
+}
+
+// ----- how an object is asked
+
+TEST(dlpack_call, names_the_newest_version_that_is_known) {
+  foreign_memory memory;
+  const py::object object = versioned_producer(memory);
+  ndtorch::as_tensor(object);
+  EXPECT_EQ(text_of(object.attr("calls")), "[{'max_version': (1, 3)}]");
+}
+
+TEST(dlpack_call, asks_again_without_a_version_where_that_is_no_argument) {
+  foreign_memory memory;
+  const py::object object = old_producer(memory);
+  ndtorch::as_tensor(object);
+  EXPECT_EQ(text_of(object.attr("calls")), "[None]");
+}
+
+TEST(dlpack_call, takes_an_old_capsule_from_those_who_know_versions) {
+  foreign_memory memory;
+  const py::object object =
+      producer(memory, "  def __dlpack__(self, **arguments): return self.old()\n");
+  EXPECT_EQ(ndtorch::as_tensor(object).const_data_ptr(), memory.data.data());
+  EXPECT_EQ(memory.deleted, 1);
+}
+
+TEST(dlpack_call, names_the_default_stream_of_cuda_and_rocm) {
+  foreign_memory memory;
+  const py::object object = versioned_producer(memory);
+  const py::type type = py::type::of(object);
+  for (const auto& [code, stream] : {std::pair(2, 1), std::pair(13, 1), std::pair(10, 0)}) {
+    type.attr("__dlpack_device__") = eval("lambda self: (code, 0)", py::arg("code") = code);
+    ndtorch::as_tensor(object);
+    EXPECT_EQ(text_of(object.attr("calls").attr("pop")()),
+              "{'stream': " + std::to_string(stream) + ", 'max_version': (1, 3)}");
+  }
+}
+
+TEST(dlpack_call, consumes_a_capsule_only_once) {
+  foreign_memory memory;
+  const py::object object =
+      producer(memory, "  def __dlpack__(self, **arguments): return self.one\n");
+  for (const char* kind : {"versioned", "old"}) {
+    SCOPED_TRACE(kind);
+    object.attr("one") = object.attr(kind)();
+    const at::Tensor tensor = ndtorch::as_tensor(object);
+    const std::string message = message_of<py::type_error>([&] { ndtorch::as_tensor(object); });
+    EXPECT_CONTAINS(message, "got one named used_dltensor");
+    EXPECT_CONTAINS(message, "A capsule can be consumed only once");
+    EXPECT_EQ(tensor.sum().item<double>(), 15) << "the first is not harmed";
+  }
+  object.attr("one") = py::none();
+  EXPECT_EQ(memory.made, 2);
+  EXPECT_EQ(memory.deleted, 2);
+}
+
+struct failing_producer {
+  const char* python;  // the body of its class
+  const char* type;    // what Python gets
+  const char* text;
+};
+
+const failing_producer failing_producers[] = {
+    {"  def __dlpack_device__(self): raise OSError('off')\n", "OSError", "off"},
+    {"  def __dlpack__(self, **arguments): raise KeyError('no')\n", "KeyError", "no"},
+    {"  def __dlpack__(self, **arguments): raise KeyboardInterrupt\n", "KeyboardInterrupt", ""},
+    {"  def __dlpack__(self, **arguments): raise TypeError(f'with {len(arguments)}')\n",
+     "TypeError", "with 0"},
+    {"  def __dlpack__(self, **arguments):\n    made = self.versioned()\n    raise "
+     "OSError('late')\n",
+     "OSError", "late"},
+    {"  def __dlpack__(self, **arguments):\n    made = self.old()\n    raise TypeError('late')\n",
+     "TypeError", "late"},
+    {"  __dlpack__ = None\n", "TypeError", "'NoneType' object is not callable"},
+    {"  def __dlpack__(self, **arguments): return None\n", "TypeError",
+     "__dlpack__ must return a capsule named dltensor or dltensor_versioned (got NoneType). A "
+     "capsule can be consumed only once: have __dlpack__ make a new one for each call."},
+    {"  def __dlpack__(self, **arguments): return (self.old(),)\n", "TypeError", "(got tuple)"},
+    {"  def __dlpack__(self, **arguments):\n    import datetime\n    return "
+     "datetime.datetime_CAPI\n",
+     "TypeError", "(got one named datetime.datetime_CAPI)"},
+    {"  def __dlpack__(self, **arguments): return self.nameless\n", "TypeError", "(got PyCapsule)"},
+    {"  def __dlpack_device__(self): return None\n", "TypeError",
+     "__dlpack_device__ of a producer must return (device_type, device_id) (got None)."},
+    {"  def __dlpack_device__(self): return (1,)\n", "TypeError", "(got (1,))."},
+    {"  def __dlpack_device__(self): return ('cpu', 0)\n", "TypeError", "(got ('cpu', 0))."},
+    {"  def __dlpack_device__(self): return (2**70, 0)\n", "OverflowError", "int too large"},
+};
+
+TEST(dlpack_call, that_fails_leaves_nothing_behind) {
+  for (const failing_producer& one : failing_producers) {
+    SCOPED_TRACE(one.python);
+    foreign_memory memory;
+    const py::object object = producer(memory, one.python);
+    object.attr("nameless") = py::capsule(&memory);
+    const test::python_error raised = test::raised_by([&] { ndtorch::as_tensor(object); });
+    EXPECT_EQ(raised.type, one.type);
+    EXPECT_CONTAINS(raised.text, one.text);
+    EXPECT_EQ(memory.deleted, memory.made);
+    EXPECT_EQ(references(object), 1);
+  }
+}
+
+TEST(dlpack_call, of_another_major_version_is_given_back_unread) {
+  foreign_memory memory;
+  memory.version = {2, 7};
+  memory.tensor.ndim = -1;
+  const std::string message = message_of<py::buffer_error>(
+      [object = versioned_producer(memory)] { ndtorch::as_tensor(object); });
+  EXPECT_EQ(message,
+            "a DLPack tensor of version 2.7 came, and ndtorch reads version 1. Update the older of "
+            "the two.");
+  EXPECT_EQ(memory.deleted, 1);
+}
+
+TEST(dlpack_call, is_for_the_type_to_offer) {
+  const py::object object =
+      test::exec("class odd: pass\no = odd()\no.__dlpack__ = o.__dlpack_device__ = 1")["o"];
+  EXPECT_CONTAINS(message_of<py::type_error>([&] { ndtorch::as_tensor(object); }),
+                  "can't convert an object of type 'odd' to a tensor.");
+}
+
+TEST(dlpack_call, is_made_for_each_item_of_a_sequence) {
+  foreign_memory first, second;
+  second.data.fill(7);
+  const at::Tensor tensor = ndtorch::as_tensor(
+      py::make_tuple(versioned_producer(first), py::make_tuple(old_producer(second))[0]));
+  EXPECT_EQ(tensor.sizes(), at::IntArrayRef({2, 2, 3}));
+  EXPECT_EQ(tensor[0].sum().item<double>(), 15);
+  EXPECT_EQ(tensor[1].sum().item<double>(), 42);
+  EXPECT_EQ(first.deleted + second.deleted, 2);
+}
+
+// ----- the table of C functions
+
+TEST(dlpack_table, spares_the_call_of_dlpack) {
+  foreign_memory memory;
+  const py::object object = table::object_on(memory, &table::give);
+  ndtorch::as_tensor(object);
+  EXPECT_EQ(py::len(object.attr("calls")), 0U);
+}
+
+TEST(dlpack_table, that_gives_nothing_leaves_it_to_dlpack) {
+  foreign_memory memory;
+  const auto nothing = [](void*, DLManagedTensorVersioned**) { return 0; };
+  const py::object object = table::object_on(memory, nothing);
+  EXPECT_EQ(ndtorch::as_tensor(object).const_data_ptr(), memory.data.data());
+  EXPECT_EQ(py::len(object.attr("calls")), 1U);
+}
+
+TEST(dlpack_table, of_another_major_version_leads_to_the_one_that_is_known) {
+  foreign_memory memory;
+  const py::object object = table::object_on(memory, &table::give);
+  DLPackExchangeAPIHeader newer{{DLPACK_MAJOR_VERSION + 1, 0}, nullptr};
+  py::type::of(object).attr("__dlpack_c_exchange_api__") =
+      py::capsule(&newer, "dlpack_exchange_api");
+  ndtorch::as_tensor(object);
+  EXPECT_EQ(py::len(object.attr("calls")), 1U) << "there is no other";
+  newer.prev_api = &table::functions.header;
+  ndtorch::as_tensor(object);
+  EXPECT_EQ(py::len(object.attr("calls")), 1U);
+  EXPECT_EQ(memory.deleted, 2);
+}
+
+TEST(dlpack_table, of_another_name_is_none) {
+  foreign_memory memory;
+  const py::object object = versioned_producer(memory);
+  for (const py::object& other : {eval("3"), py::object(py::capsule(&memory, "other"))}) {
+    py::type::of(object).attr("__dlpack_c_exchange_api__") = other;
+    EXPECT_EQ(ndtorch::as_tensor(object).sum().item<double>(), 15);
+  }
+}
+
+TEST(dlpack_table, raises_what_its_function_raised) {
+  foreign_memory memory;
+  py::object object = table::object_on(memory, [](void*, DLManagedTensorVersioned**) {
+    PyErr_SetString(PyExc_BufferError, "not this one");
+    return -1;
+  });
+  test::python_error raised = test::raised_by([&] { ndtorch::as_tensor(object); });
+  EXPECT_EQ(raised.type, "BufferError");
+  EXPECT_EQ(raised.text, "not this one");
+
+  object = table::object_on(memory, [](void*, DLManagedTensorVersioned**) {
+    PyErr_SetString(PyExc_RuntimeError, "as torch\nException raised from f at g.cpp:1\nframe #0");
+    return -1;
+  });
+  raised = test::raised_by([&] { ndtorch::as_tensor(object); });
+  EXPECT_EQ(raised.type, "RuntimeError");
+  EXPECT_EQ(raised.text, "as torch");
+  EXPECT_EQ(memory.made, 0);
+  EXPECT_EQ(references(object), 1);
+}
+
+}  // namespace
