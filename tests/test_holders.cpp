@@ -1,0 +1,321 @@
+// as_tensor and tensor of buffers and of CUDA arrays
+#include <ATen/core/Tensor.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <ndtorch/from_numpy.h>
+#include <ndtorch/to_numpy.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "support/support.h"
+
+namespace {
+
+namespace py = pybind11;
+using test::array;
+using test::eval;
+using test::message_of;
+using test::python_error;
+using test::raised_by;
+using test::references;
+
+bool is_true(const std::string& expression, py::handle x) {
+  return eval(expression, py::arg("x") = x).cast<bool>();
+}
+
+// ----- buffers
+
+struct buffer {
+  const char* expression;
+  const char* array;  // NumPy's reading of the same
+};
+
+const buffer writable_buffers[] = {
+    {"bytearray(b'abc')", "np.array([97, 98, 99], 'u1')"},
+    {"memoryview(bytearray(range(6)))[1::2]", "np.array([1, 3, 5], 'u1')"},
+    {"memoryview(bytearray(range(6))).cast('B', (2, 3))", "np.arange(6, dtype='u1').reshape(2, 3)"},
+    {"memoryview(bytearray(8)).cast('d')", "np.zeros(1)"},
+    {"memoryview(bytearray(2)).cast('?')", "np.zeros(2, '?')"},
+    {"memoryview(np.arange(6.).reshape(2, 3).T)", "np.arange(6.).reshape(2, 3).T"},
+    {"memoryview(np.arange(4, dtype='c8'))", "np.arange(4, dtype='c8')"},
+    {"memoryview(np.arange(4, dtype='f2'))", "np.arange(4, dtype='f2')"},
+    {"__import__('array').array('d', [1, 2])", "np.array([1., 2])"},
+    {"__import__('array').array('H', [1, 2])", "np.array([1, 2], 'u2')"},
+    {"__import__('array').array('q')", "np.zeros(0, 'i8')"},
+    {"__import__('mmap').mmap(-1, 16)", "np.zeros(16, 'u1')"},
+    {"(ctypes.c_int * 3)(1, 2, 3)", "np.array([1, 2, 3], 'i4')"},
+    {"((ctypes.c_float * 2) * 3)()", "np.zeros((3, 2), 'f4')"},
+    {"ctypes.c_double(3)", "np.array(3.)"},
+    {"bytearray()", "np.zeros(0, 'u1')"},
+};
+
+const buffer read_only_buffers[] = {
+    {"b'abc'", "np.array([97, 98, 99], 'u1')"},
+    {"memoryview(b'abcdef')[::2]", "np.array([97, 99, 101], 'u1')"},
+    {"memoryview(b'abcd').cast('h')", "np.frombuffer(b'abcd', 'i2')"},
+    {"memoryview(bytearray(3)).toreadonly()", "np.zeros(3, 'u1')"},
+    {"memoryview(np.arange(6.).reshape(2, 3).T).toreadonly()", "np.arange(6.).reshape(2, 3).T"},
+    {"__import__('mmap').mmap(-1, 16, prot=1)", "np.zeros(16, 'u1')"},
+    {"memoryview(np.float32(3))", "np.array(3, 'f4')"},
+};
+
+TEST(as_tensor_of_a_buffer, shares_memory_both_ways) {
+  for (const buffer& one : writable_buffers) {
+    SCOPED_TRACE(one.expression);
+    const py::object source = eval(one.expression);
+    const py::array view = array("np.asarray(memoryview(x))", py::arg("x") = source);
+    const at::Tensor tensor = ndtorch::as_tensor(source);
+    EXPECT_TRUE(test::same_elements(test::elements(tensor), array(one.array)));
+    EXPECT_EQ(tensor.storage().data(), view.data());
+    for (py::ssize_t i = 0; i < view.ndim(); ++i) {
+      EXPECT_EQ(tensor.stride(i) * view.itemsize(), view.strides(i));
+    }
+    tensor.fill_(1);
+    EXPECT_TRUE(is_true("bool((x == 1).all())", view));
+  }
+}
+
+TEST(as_tensor_of_a_buffer, shares_read_only_memory_until_the_first_write) {
+  for (const buffer& one : read_only_buffers) {
+    SCOPED_TRACE(one.expression);
+    const py::object source = eval(one.expression);
+    const py::array view = array("np.asarray(memoryview(x))", py::arg("x") = source);
+    const at::Tensor tensor = ndtorch::as_tensor(source);
+    EXPECT_EQ(tensor.storage().data(), view.data());
+    EXPECT_FALSE(ndtorch::numpy(tensor).writeable());
+    EXPECT_TRUE(test::same_elements(test::elements(tensor), array(one.array)));
+    tensor.add_(1);
+    EXPECT_TRUE(test::same_elements(view, array(one.array)));
+    EXPECT_TRUE(
+        is_true("bool((x[0] == x[1] + 1).all())", py::make_tuple(ndtorch::numpy(tensor), view)));
+  }
+}
+
+TEST(as_tensor_of_a_buffer, copies_what_no_tensor_can_describe) {
+  for (const buffer& one : {
+           buffer{"memoryview(b'abcd')[::-1]", "np.array([100, 99, 98, 97], 'u1')"},
+           buffer{"memoryview(np.arange(3, dtype='>i4'))", "np.arange(3, dtype='i4')"},
+           buffer{"(ctypes.c_int.__ctype_be__ * 3)(1, 2, 3)", "np.array([1, 2, 3], 'i4')"},
+           buffer{"memoryview(np.zeros(9, 'u1')[1:].view('f8'))", "np.zeros(1)"},
+       }) {
+    SCOPED_TRACE(one.expression);
+    const py::object source = eval(one.expression);
+    const Py_ssize_t before = references(source);
+    const at::Tensor tensor = ndtorch::as_tensor(source);
+    EXPECT_TRUE(test::same_elements(test::elements(tensor), array(one.array)));
+    EXPECT_EQ(references(source), before);
+  }
+}
+
+TEST(tensor_of_a_buffer, always_copies) {
+  for (const buffer& one : writable_buffers) {
+    SCOPED_TRACE(one.expression);
+    const py::object source = eval(one.expression);
+    const Py_ssize_t before = references(source);
+    const at::Tensor tensor = ndtorch::tensor(source);
+    EXPECT_TRUE(test::same_elements(test::elements(tensor), array(one.array)));
+    EXPECT_EQ(references(source), before);
+  }
+}
+
+struct refused_buffer {
+  const char* expression;
+  const char* text;
+};
+
+TEST(as_tensor_of_a_buffer, refuses_elements_that_are_no_numbers) {
+  for (const refused_buffer& one : {
+           refused_buffer{"__import__('array').array('u', 'abc')",
+                          "can't convert np.ndarray of type numpy.str_."},
+           refused_buffer{"(ctypes.c_char * 3)()", "of type numpy.bytes_."},
+           refused_buffer{"memoryview(np.zeros(2, 'f4,i4'))", "of type numpy.void."},
+           refused_buffer{"memoryview(np.array([None]))", "of type numpy.object_."},
+           refused_buffer{"memoryview(np.zeros(2, 'g'))", "of type numpy.longdouble."},
+           refused_buffer{"(type('pair', (ctypes.Structure,), {'_fields_': [('x', ctypes.c_int)]}) "
+                          "* 2)()",
+                          "of type numpy.void."},
+           refused_buffer{"(ctypes.c_void_p * 2)()",
+                          "can't convert the buffer of a c_void_p_Array_2 of format '<P' and shape "
+                          "(2,). '<P' is not a valid PEP 3118 buffer format string"},
+       }) {
+    SCOPED_TRACE(one.expression);
+    const py::object source = eval(one.expression);
+    const Py_ssize_t before = references(source);
+    EXPECT_CONTAINS(message_of<py::type_error>([&] { ndtorch::as_tensor(source); }), one.text);
+    EXPECT_EQ(references(source), before);
+  }
+}
+
+TEST(as_tensor_of_a_buffer, raises_what_the_object_raises) {
+  const python_error raised =
+      raised_by([] { ndtorch::as_tensor(eval("[m := memoryview(b'abc'), m.release()][0]")); });
+  EXPECT_EQ(raised.type, "ValueError");
+  EXPECT_EQ(raised.text, "operation forbidden on released memoryview object");
+}
+
+// A bytearray can't be resized, nor a mmap closed, while a tensor is on its memory.
+TEST(as_tensor_of_a_buffer, keeps_the_buffer_exported) {
+  for (const bool with_gil : {true, false}) {
+    for (const auto& [expression, change] :
+         {std::pair("bytearray(b'abc')", "x.extend(b'd')"),
+          std::pair("__import__('array').array('b', b'abc')", "x.append(1)"),
+          std::pair("__import__('mmap').mmap(-1, 16)", "x.close()")}) {
+      SCOPED_TRACE(expression);
+      const py::object source = eval(expression);
+      at::Tensor tensor = ndtorch::as_tensor(source);
+      const auto changes = [&, code = change] { eval(code, py::arg("x") = source); };
+      EXPECT_EQ(raised_by(changes).type, "BufferError");
+      if (with_gil) {
+        tensor.reset();
+      } else {
+        test::on_thread_without_gil([&] { tensor.reset(); });
+      }
+      EXPECT_NO_THROW(changes());
+    }
+  }
+}
+
+TEST(as_tensor_of_a_buffer, keeps_the_memory) {
+  py::object source = eval("b'some bytes of its own'[:-1]");
+  const py::handle name = source;
+  const at::Tensor tensor = ndtorch::as_tensor(source);
+  const Py_ssize_t held = references(name);
+  source.release().dec_ref();
+  EXPECT_EQ(references(name), held - 1);
+  EXPECT_EQ(tensor[0].item<int>(), 's');
+}
+
+// The array that numpy() gives is on the bytes, wherever the tensor goes.
+TEST(as_tensor_of_a_buffer, that_was_exported_outlives_the_tensors_first_write) {
+  py::object bytes = eval("b'some bytes of its own'[:-1]");
+  const py::handle name = bytes;
+  const at::Tensor tensor = ndtorch::as_tensor(bytes);
+  py::array exported = ndtorch::numpy(tensor);
+  tensor.zero_();
+  EXPECT_EQ(references(name), 2);
+  EXPECT_TRUE(is_true("bytes(x[:4]) == b'some'", exported));
+  exported.release().dec_ref();
+  EXPECT_EQ(references(name), 1);
+}
+
+// ----- __cuda_array_interface__
+
+TEST(read_cuda_array, reads_the_interface) {
+  struct expected {
+    const char* interface;
+    at::ScalarType dtype;
+    std::vector<std::int64_t> sizes, strides;
+    std::size_t nbytes;
+    bool writable;
+  };
+  for (const expected& one : {
+           expected{"dict(shape=(2, 3), typestr='<f4', data=(4096, False), version=3)",
+                    at::kFloat,
+                    {2, 3},
+                    {3, 1},
+                    24,
+                    true},
+           expected{"dict(shape=(2, 3), typestr='<i8', data=(4096, True), strides=(8, 16))",
+                    at::kLong,
+                    {2, 3},
+                    {1, 2},
+                    48,
+                    false},
+           expected{"dict(shape=(2, 3), typestr='|b1', data=(4096, 0), strides=None, stream=1)",
+                    at::kBool,
+                    {2, 3},
+                    {3, 1},
+                    6,
+                    true},
+           expected{"dict(shape=(), typestr='<c16', data=(4096, False), mask=None)",
+                    at::kComplexDouble,
+                    {},
+                    {},
+                    16,
+                    true},
+           expected{"dict(shape=[0, 3], typestr='<f2', data=[0, False], descr=[('', '<f2')])",
+                    at::kHalf,
+                    {0, 3},
+                    {3, 1},
+                    0,
+                    true},
+           expected{"dict(shape=(1, 2), typestr='<u2', data=(4096, False), strides=(-3, 4))",
+                    at::kUInt16,
+                    {1, 2},
+                    {1, 2},
+                    6,
+                    true},
+       }) {
+    SCOPED_TRACE(one.interface);
+    const ndtorch::detail::strided_view view =
+        ndtorch::detail::read_cuda_array(eval(one.interface).cast<py::dict>());
+    EXPECT_EQ(view.dtype, one.dtype);
+    EXPECT_EQ(view.sizes(), one.sizes);
+    EXPECT_EQ(view.strides(), one.strides);
+    EXPECT_EQ(view.nbytes, one.nbytes);
+    EXPECT_EQ(view.writable, one.writable);
+    EXPECT_EQ(view.data, reinterpret_cast<void*>(one.nbytes > 0 ? 4096 : 0));
+    EXPECT_TRUE(view.device.is_cuda());
+  }
+}
+
+TEST(read_cuda_array, refuses_what_can_not_be) {
+  struct refused {
+    const char* interface;
+    const char* type;
+    const char* text;
+  };
+  const std::string start = "can't share this __cuda_array_interface__: ";
+  for (const refused& one : {
+           refused{"{}", "ValueError", "it lacks one of shape, typestr and data. Got {}."},
+           refused{"dict(shape=(2,), typestr='<f4')", "ValueError", "it lacks one of"},
+           refused{"d | dict(mask=3)", "ValueError", "its mask would be lost."},
+           refused{"d | dict(typestr='>f4')", "ValueError",
+                   "its byte order is not the native one."},
+           refused{"d | dict(data=(1,))", "ValueError", "data must be (pointer, read-only flag)."},
+           refused{"d | dict(data=(0, False))", "ValueError", "its data pointer is null."},
+           refused{"d | dict(shape=(1,) * 65)", "ValueError", "it has more than 64 dimensions."},
+           refused{"d | dict(shape=(2, -3))", "ValueError", "a size is negative."},
+           refused{"d | dict(shape=(2**62, 4))", "ValueError",
+                   "it spans more bytes than there can"},
+           refused{"d | dict(shape=(0, 2**62, 4))", "ValueError", "it spans more bytes than there"},
+           refused{"d | dict(strides=(4,))", "ValueError", "of different lengths."},
+           refused{"d | dict(strides=(12, -4))", "ValueError", "At least one stride is negative"},
+           refused{"d | dict(strides=(12, 5))", "ValueError", "no multiple of the item size."},
+           refused{"d | dict(strides=(2**62, 2**62))", "ValueError", "it spans more bytes than"},
+           refused{"d | dict(typestr='<U4')", "TypeError", "can't convert np.ndarray of type"},
+           refused{"d | dict(typestr='what')", "TypeError", "what"},
+           refused{"d | dict(data=('x', False))", "TypeError", "int"},
+           refused{"d | dict(shape=(2.5, 3))", "TypeError", "'float' object"},
+           refused{"d | dict(shape=3)", "TypeError", "'int' object is not iterable"},
+       }) {
+    SCOPED_TRACE(one.interface);
+    const py::dict interface =
+        eval(one.interface,
+             py::arg("d") = eval("dict(shape=(2, 3), typestr='<f4', data=(4096, False))"));
+    const python_error raised = raised_by([&] { ndtorch::detail::read_cuda_array(interface); });
+    EXPECT_EQ(raised.type, one.type);
+    EXPECT_CONTAINS(raised.text, one.text);
+    if (raised.type == "ValueError") {
+      EXPECT_CONTAINS(raised.text, start);
+    }
+    EXPECT_EQ(references(interface), 1);
+  }
+}
+
+TEST(as_tensor_of_a_cuda_array, says_that_there_is_no_cuda) {
+  if (c10::impl::device_guard_impl_registry[static_cast<std::size_t>(at::kCUDA)].load() !=
+      nullptr) {
+    GTEST_SKIP() << "this LibTorch has CUDA";
+  }
+  const py::object source = test::exec(
+      "class on_gpu:\n"
+      "  __cuda_array_interface__ = dict(shape=(2,), typestr='<f4', data=(4096, False))\n"
+      "source = on_gpu()")["source"];
+  EXPECT_CONTAINS(message_of<std::runtime_error>([&] { ndtorch::as_tensor(source); }),
+                  "Torch not compiled with CUDA enabled: this LibTorch has no device cuda.");
+  EXPECT_EQ(references(source), 1);
+}
+
+}  // namespace
