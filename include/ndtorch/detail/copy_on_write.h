@@ -7,31 +7,68 @@
 #include <c10/core/StorageImpl.h>
 #include <ndtorch/detail/owner.h>
 
+#include <mutex>
 #include <utility>
+#include <vector>
 
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
 #if __has_include(<c10/core/StorageMaterializer.h>)
 
+// Objects that wait for the interpreter to let them go.
+struct waiting_objects {
+  std::mutex mutex;
+  std::vector<PyObject*> objects;
+  bool is_asked = false;  // whether the interpreter will call release_waiting()
+
+  static waiting_objects& instance() {
+    static auto* const only = new waiting_objects;  // for good: writes may come late in an exit
+    return *only;
+  }
+};
+
+inline int release_waiting(void*) {
+  waiting_objects& waiting = waiting_objects::instance();
+  std::vector<PyObject*> objects;
+  {
+    const std::lock_guard<std::mutex> lock(waiting.mutex);
+    waiting.is_asked = false;
+    objects.swap(waiting.objects);
+  }
+  for (PyObject* object : objects) Py_DECREF(object);
+  return 0;
+}
+
+// Drops a reference without waiting for the GIL: the interpreter does it, a little later. It is
+// asked once for many objects, since its queue is short (32 calls). Where that is full, the next
+// object asks again.
+inline void release_later(void* object) {
+  waiting_objects& waiting = waiting_objects::instance();
+  const std::lock_guard<std::mutex> lock(waiting.mutex);
+  waiting.objects.push_back(static_cast<PyObject*>(object));
+  if (!waiting.is_asked) waiting.is_asked = Py_AddPendingCall(&release_waiting, nullptr) == 0;
+}
+
 // LibTorch calls this before it hands out the first pointer to write through. That can be inside
-// a parallel region, on a thread without the GIL, while a thread that has it waits for the region
-// to end: the object behind is therefore let go without waiting for the GIL, by the interpreter,
-// a little later.
+// a parallel region, on several threads at once and without the GIL, while a thread that has it
+// waits for the region to end: the object behind is therefore let go without waiting for the GIL.
 inline void move_to_own_memory(c10::StorageImpl* storage) {
-  const c10::DeviceGuard guard(storage->device());
-  c10::Allocator* const allocator = c10::GetAllocator(storage->device_type());
-  at::DataPtr own = storage->nbytes() > 0 ? allocator->clone(storage->data(), storage->nbytes())
-                                          : allocator->allocate(0);
-  storage->clear_materializer();  // set_data_ptr would come back here
-  at::DataPtr shared = storage->set_data_ptr(std::move(own));
+  static std::mutex moving;
+  at::DataPtr shared;  // let go after the lock: that may run Python code
+  {
+    const std::lock_guard<std::mutex> lock(moving);
+    if (!storage->has_materializer()) return;  // another thread has moved it
+    const c10::DeviceGuard guard(storage->device());
+    c10::Allocator* const allocator = c10::GetAllocator(storage->device_type());
+    shared = storage->nbytes() > 0 ? allocator->clone(storage->data(), storage->nbytes())
+                                   : allocator->allocate(0);
+    // In this order: a thread that finds no hook must find the new memory.
+    std::swap(shared, storage->_mutable_data_ptr_no_checks());
+    storage->clear_materializer();
+  }
   if (interpreter_is_gone() || PyGILState_Check() != 0) return;
-  void* const object = shared.release_context();
-  const auto release = [](void* released) -> int {
-    Py_DECREF(static_cast<PyObject*>(released));
-    return 0;
-  };
-  if (Py_AddPendingCall(release, object) != 0) release_reference(object);  // its queue (32) is full
+  release_later(shared.release_context());
 }
 
 inline void make_copy_on_write(c10::StorageImpl& storage) {
