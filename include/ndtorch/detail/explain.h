@@ -174,7 +174,7 @@ inline void add_last_resort(py::handle scope, const char* name) {
       // Names that no keyword has, the first as long as the `self` that pybind11 cuts off for a
       // constructor's message.
       py::sibling(function), py::arg("any.") = last_resort{nothing},
-      py::arg("any..") = last_resort{nothing}, py::pos_only(), method_of{scope, is_method});
+      py::arg("any..") = last_resort{nothing}, method_of{scope, is_method});
   // Else pybind11 made a new function of it: this one is a base class's, or not pybind11's at all.
   if (!py::detail::get_function(overload).is(function)) throw_not_ours();
   // pybind11 has rewritten the docstring, which isn't about this overload. It frees the text itself.
