@@ -1,0 +1,411 @@
+// ndtorch/typed.h: a tensor_t's elements, tensor_t from at::Tensor, and results in Python
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/to_sparse.h>
+#include <ATen/ops/zeros.h>
+#include <ndtorch/from_numpy.h>
+#include <ndtorch/to_numpy.h>
+#include <ndtorch/typed.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <complex>
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "support/arrays.h"
+#include "support/support.h"
+
+namespace {
+
+namespace py = pybind11;
+using ndtorch::c_contig;
+using ndtorch::f_contig;
+using ndtorch::ndim;
+using ndtorch::shape;
+using ndtorch::tensor_t;
+using policy = py::return_value_policy;
+using test::array;
+using test::eval;
+using test::message_of;
+using test::references;
+using test::same_elements;
+
+std::string repr_of(py::handle object) { return py::repr(object); }
+
+// Element access
+
+TEST(view, reads_and_writes_each_element_of_a_strided_array) {
+  const py::array source = array("np.arange(24, dtype='f4').reshape(4, 6)[1:, ::2].T");
+  const auto tensor = tensor_t<float, shape<3, -1>>::from(source);
+  const auto elements = tensor.view();
+  static_assert(std::is_same_v<decltype(elements), const at::TensorAccessor<float, 2>>);
+  for (std::int64_t i = 0; i < 3; ++i) {
+    for (std::int64_t j = 0; j < 3; ++j) {
+      EXPECT_EQ(elements[i][j], py::cast<float>(source[py::make_tuple(i, j)]));
+    }
+  }
+  tensor.accessor()[2][0] = -1;
+  EXPECT_EQ(py::cast<float>(source[py::make_tuple(2, 0)]), -1);
+}
+
+TEST(view, of_const_elements_keeps_read_only_memory_shared) {
+  const py::array source = array("np.broadcast_to(np.arange(3.), (2, 3))");
+  const auto tensor = tensor_t<const double, ndim<2>>::from(source);
+  const auto elements = tensor.view();
+  static_assert(std::is_same_v<decltype(elements), const at::TensorAccessor<const double, 2>>);
+  EXPECT_EQ(elements[1][2], 2);
+  EXPECT_EQ(&elements[0][0], source.data());
+  static_assert(std::is_same_v<decltype(tensor.data_ptr()), const double*>);
+  EXPECT_EQ(tensor.data_ptr(), source.data());
+  EXPECT_EQ(tensor.storage().data(), source.data()) << "reading has copied the memory";
+}
+
+TEST(view, of_elements_to_write_moves_off_read_only_memory) {
+  const py::array source = array("np.broadcast_to(np.arange(3.), (2, 3))");
+  const tensor_t<double, ndim<2>> tensor(ndtorch::from_numpy(source));
+  tensor.view()[0][1] = 7;
+  EXPECT_NE(tensor.storage().data(), source.data());
+  EXPECT_EQ(py::cast<double>(source[py::make_tuple(0, 1)]), 1);
+}
+
+TEST(view, works_for_every_kind_of_element) {
+  const auto first = [](auto element, const char* source) {
+    using T = decltype(element);
+    const auto tensor = tensor_t<const T, ndim<1>>::from(eval(source));
+    return tensor.view()[0];
+  };
+  EXPECT_EQ(first(bool(), "[True]"), true);
+  EXPECT_EQ(first(std::int64_t(), "[2**62]"), std::int64_t{1} << 62);
+  EXPECT_EQ(first(std::uint64_t(), "np.array([2**63], 'u8')"), std::uint64_t{1} << 63);
+  EXPECT_EQ(first(c10::Half(), "np.array([0.5], 'f2')"), c10::Half(0.5F));
+  EXPECT_EQ(first(c10::BFloat16(), "np.array([0.5], ml_dtypes.bfloat16)"), c10::BFloat16(0.5F));
+  EXPECT_EQ(first(c10::complex<float>(), "[1 + 2j]"), c10::complex<float>(1, 2));
+  EXPECT_EQ(first(std::complex<double>(), "[1 + 2j]"), std::complex<double>(1, 2));
+}
+
+TEST(view, leaves_at_tensors_own_functions_alone) {
+  const tensor_t<float, ndim<2>> tensor(at::ones({2, 3}));
+  EXPECT_EQ(tensor.view({3, 2}).sizes(), (std::vector<std::int64_t>{3, 2}));
+  EXPECT_EQ((tensor.accessor<float, 2>()[1][2]), 1);
+  EXPECT_EQ(tensor.data_ptr<float>(), tensor.data_ptr());
+  EXPECT_EQ(tensor_t<>(tensor).data_ptr(), static_cast<void*>(tensor.data_ptr()));
+}
+
+TEST(iteration, goes_over_the_elements_of_one_axis) {
+  for (const char* source : {"np.arange(7.)", "np.arange(20.)[3::4]", "np.zeros(0)",
+                             "np.broadcast_to(2., 5)", "np.arange(12.).reshape(3, 4)[:, 1]"}) {
+    SCOPED_TRACE(source);
+    const py::array numbers = array(source);
+    const auto tensor = tensor_t<const double, ndim<1>>::from(numbers);
+    std::vector<double> seen;
+    for (const double& number : tensor) seen.push_back(number);
+    EXPECT_EQ(seen, py::cast<std::vector<double>>(numbers));
+    EXPECT_EQ(std::accumulate(tensor.begin(), tensor.end(), 0.0),
+              py::cast<double>(numbers.attr("sum")()));
+    EXPECT_EQ(tensor.storage().data(), numbers.data()) << "reading has copied the memory";
+  }
+}
+
+TEST(iteration, writes_into_the_array) {
+  const py::array source = array("np.arange(8)");
+  const auto tensor = tensor_t<std::int64_t, ndim<1>>::from(eval("s[::2]", py::arg("s") = source));
+  for (std::int64_t& number : tensor) number = -number;
+  std::sort(tensor.begin(), tensor.end());
+  EXPECT_EQ(repr_of(source), "array([-6,  1, -4,  3, -2,  5,  0,  7])");
+}
+
+TEST(iteration, has_random_access) {
+  const auto tensor = tensor_t<float, shape<-1>>::from(eval("np.arange(10, dtype='f4')[1::2]"));
+  using iterator = decltype(tensor.begin());
+  static_assert(std::is_same_v<std::iterator_traits<iterator>::iterator_category,
+                               std::random_access_iterator_tag>);
+  static_assert(std::is_same_v<std::iterator_traits<iterator>::reference, float&>);
+  const iterator begin = tensor.begin();
+  const iterator end = tensor.end();
+  EXPECT_EQ(end - begin, 5);
+  EXPECT_EQ(begin[2], 5);
+  EXPECT_EQ(*(begin + 3), 7);
+  EXPECT_EQ(*(3 + begin), 7);
+  EXPECT_EQ(*(end - 1), 9);
+  iterator moving = begin;
+  EXPECT_EQ(*moving++, 1);
+  EXPECT_EQ(*++moving, 5);
+  EXPECT_EQ(*moving--, 5);
+  EXPECT_EQ(*--moving, 1);
+  EXPECT_EQ(*(moving += 4), 9);
+  EXPECT_EQ(*(moving -= 3), 3);
+  EXPECT_EQ(moving.operator->(), &begin[1]);
+  EXPECT_TRUE(begin < end && end > begin && begin <= begin && begin >= begin);
+  EXPECT_TRUE(begin == tensor.begin() && begin != end);
+  EXPECT_EQ(std::lower_bound(begin, end, 6) - begin, 3);
+}
+
+// From C++
+
+TEST(construction, shares_the_tensor) {
+  const at::Tensor tensor = at::zeros({2, 3});
+  const tensor_t<float, shape<2, -1>, c_contig> typed(tensor);
+  EXPECT_TRUE(typed.is_same(tensor));
+  const tensor_t<const float> looser(typed);
+  EXPECT_TRUE(looser.is_same(tensor));
+  static_assert(!std::is_convertible_v<at::Tensor, tensor_t<float>>, "a check can fail: say it");
+  static_assert(std::is_convertible_v<tensor_t<float>, at::Tensor>);
+}
+
+TEST(construction, checks_each_constraint) {
+  const at::Tensor tensor = at::zeros({2, 3}).t();
+  const auto refused = [&](auto* typed) {
+    using T = std::remove_pointer_t<decltype(typed)>;
+    return message_of<py::type_error>([&] { T{tensor}; });
+  };
+  const std::string got =
+      ". Got a tensor of shape [3, 2], strides [1, 3] elements, dtype Float, device cpu. ";
+  EXPECT_EQ(refused(static_cast<tensor_t<double>*>(nullptr)),
+            "expected dtype float64 (got float32)" + got +
+                "Cast it first, for example with array.astype('float64').");
+  EXPECT_EQ(refused(static_cast<tensor_t<ndim<3>>*>(nullptr)),
+            "expected 3 dimensions (got 2)" + got + "Reshape it first.");
+  EXPECT_EQ(refused(static_cast<tensor_t<shape<2, -1>>*>(nullptr)),
+            "expected shape (2, *) (got (3, 2))" + got + "Reshape or slice it first.");
+  EXPECT_EQ(
+      refused(static_cast<tensor_t<c_contig>*>(nullptr)),
+      "expected memory in C order" + got + "Copy it first, with np.ascontiguousarray(array).");
+  EXPECT_EQ(
+      refused(static_cast<tensor_t<ndtorch::device::cuda>*>(nullptr)),
+      "expected a tensor on cuda (got cpu)" + got + "Move it there first, with tensor.to(device).");
+  EXPECT_EQ((tensor_t<float, shape<3, 2>, f_contig, ndtorch::device::cpu>(tensor).numel()), 6);
+}
+
+TEST(construction, refuses_an_undefined_tensor) {
+  EXPECT_EQ(message_of<py::type_error>([] { tensor_t<>{at::Tensor()}; }),
+            "expected a tensor (got an undefined one).");
+  EXPECT_FALSE(tensor_t<float>().defined());
+}
+
+TEST(construction, takes_any_layout_where_no_order_is_asked_for) {
+  const at::Tensor sparse = at::ones({3}).to_sparse();
+  EXPECT_TRUE(tensor_t<float>(sparse).is_sparse());
+  EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<c_contig>{sparse}; }),
+                  "expected memory in C order");
+}
+
+TEST(construction, needs_no_gil) {
+  const at::Tensor tensor = at::ones({3});
+  test::on_thread_without_gil([&] { EXPECT_EQ(*tensor_t<float>(tensor).data_ptr(), 1); });
+}
+
+// Arguments and results in pybind11's containers
+
+// A function of Python's on a C++ one.
+template <class Function>
+py::cpp_function python(Function&& function, policy how = policy::automatic) {
+  return py::cpp_function(std::forward<Function>(function), how);
+}
+
+bool shares_memory(py::handle a, py::handle b) {
+  return py::cast<bool>(eval("np.shares_memory(a, b)", py::arg("a") = a, py::arg("b") = b));
+}
+
+TEST(result, is_an_array_on_the_same_memory) {
+  const py::array source = array("np.arange(6.).reshape(2, 3).T");
+  const auto same = python([](const tensor_t<double>& x) { return x; });
+  const py::array result = same(source);
+  EXPECT_TRUE(same_elements(result, source));
+  EXPECT_EQ(result.data(), source.data());
+  EXPECT_TRUE(result.base().is(source.base()) || result.base().is(source));
+  EXPECT_TRUE(
+      py::cast<bool>(eval("r.strides == s.strides", py::arg("r") = result, py::arg("s") = source)));
+}
+
+TEST(result, of_a_read_only_array_is_read_only) {
+  const py::array source = array("np.broadcast_to(np.arange(3.), (2, 3))");
+  const py::array result = python([](const tensor_t<const double>& x) { return x; })(source);
+  EXPECT_EQ(result.data(), source.data());
+  EXPECT_FALSE(result.writeable());
+}
+
+TEST(result, that_is_undefined_or_requires_grad_is_an_error) {
+  const auto undefined = test::raised_by([] { python([] { return tensor_t<>(); })(); });
+  EXPECT_EQ(undefined.type, "TypeError");
+  EXPECT_CONTAINS(undefined.text, "can't convert an undefined tensor to numpy");
+  const auto with_grad = test::raised_by(
+      [] { python([] { return tensor_t<float>(at::ones({2}).requires_grad_()); })(); });
+  EXPECT_EQ(with_grad.type, "RuntimeError");
+  EXPECT_CONTAINS(with_grad.text, "Can't call numpy() on Tensor that requires grad.");
+}
+
+TEST(optional, is_none_or_an_array) {
+  using optional = std::optional<tensor_t<const float, ndim<1>>>;
+  const auto same = python([](const optional& x) { return x; });
+  const py::array source = array("np.arange(3, dtype='f4')");
+  EXPECT_EQ(py::array(same(source)).data(), source.data());
+  EXPECT_TRUE(same(py::none()).is_none());
+  EXPECT_EQ(repr_of(same(py::make_tuple(1, 2))), "array([1., 2.], dtype=float32)");
+  EXPECT_EQ(test::raised_by([&] { same(eval("np.zeros((2, 2))")); }).type, "TypeError");
+}
+
+TEST(vector, is_a_sequence_of_arrays) {
+  using vector = std::vector<tensor_t<double, ndim<1>>>;
+  const auto reversed = python([](vector batch) {
+    std::reverse(batch.begin(), batch.end());
+    for (const auto& one : batch) one.fill_(7);
+    return batch;
+  });
+  const py::list sources = eval("[np.zeros(2), np.zeros(4)[::2]]");
+  const py::list results = reversed(sources);
+  ASSERT_EQ(results.size(), 2U);
+  EXPECT_TRUE(shares_memory(results[0], sources[1]));
+  EXPECT_TRUE(shares_memory(results[1], sources[0]));
+  EXPECT_EQ(repr_of(sources), "[array([7., 7.]), array([7., 7.])]");
+  EXPECT_EQ(py::list(reversed(py::tuple())).size(), 0U);
+  const py::object mixed = eval("(np.zeros(2), np.zeros(2, 'f4'))");
+  EXPECT_EQ(test::raised_by([&] { reversed(mixed); }).type, "TypeError");
+}
+
+TEST(tuple_and_pair, hold_a_tensor_in_each_place) {
+  using pair = std::pair<tensor_t<float>, tensor_t<double>>;
+  using triple = std::tuple<tensor_t<double>, tensor_t<float>, int>;
+  const auto swapped =
+      python([](pair both) { return triple(std::move(both.second), std::move(both.first), 3); });
+  const py::tuple sources = eval("(np.zeros(2, 'f4'), np.zeros(3))");
+  const py::tuple results = swapped(sources);
+  EXPECT_TRUE(shares_memory(results[0], sources[1]));
+  EXPECT_TRUE(shares_memory(results[1], sources[0]));
+  EXPECT_EQ(py::cast<int>(results[2]), 3);
+  const py::object other_way = eval("(np.zeros(3), np.zeros(2, 'f4'))");
+  EXPECT_EQ(test::raised_by([&] { swapped(other_way); }).type, "TypeError");
+}
+
+TEST(dict, has_tensors_as_values) {
+  const auto same = python([](std::map<std::string, tensor_t<>> named) { return named; });
+  const py::dict sources = eval("dict(a=np.zeros(2), b=np.arange(3))");
+  const py::dict results = same(sources);
+  EXPECT_EQ(repr_of(results), repr_of(sources));
+  EXPECT_TRUE(shares_memory(results["a"], sources["a"]));
+  EXPECT_TRUE(shares_memory(results["b"], sources["b"]));
+}
+
+TEST(variant, takes_the_alternative_that_matches) {
+  using variant = std::variant<tensor_t<const float>, tensor_t<const double>, std::string>;
+  const auto which = python([](const variant& one) { return one.index(); });
+  EXPECT_TRUE(which(eval("np.zeros(2, 'f4')")).equal(py::int_(0)));
+  EXPECT_TRUE(which(eval("np.zeros(2)")).equal(py::int_(1)));
+  EXPECT_TRUE(which("text").equal(py::int_(2)));
+}
+
+// Return value policies
+
+class holder {
+ public:
+  tensor_t<float> tensor{at::zeros({3})};
+  tensor_t<float>& reference() { return tensor; }
+};
+
+py::object new_holder() {
+  // It stays for good: the interpreter ends before static objects do.
+  static const py::object& type = *new py::object(
+      py::class_<holder>(py::module_::import("__main__"), "holder", py::module_local())
+          .def(py::init<>())
+          .def("shared", &holder::reference)
+          .def("copied", &holder::reference, policy::copy)
+          .def("moved", &holder::reference, policy::move)
+          .def("referred", &holder::reference, policy::reference)
+          .def("internal", &holder::reference, policy::reference_internal)
+          .def(
+              "pointer", [](holder& self) { return &self.tensor; }, policy::reference)
+          .def_readwrite("member", &holder::tensor)
+          .def("__call__", [](holder& self) { return self.tensor[0].item<float>(); }));
+  return type();
+}
+
+py::object weak(const py::object& object) {
+  return py::module_::import("weakref").attr("ref")(object);
+}
+
+TEST(policy_copy, gives_memory_of_its_own) {
+  const py::object owner = new_holder();
+  const py::array copy = owner.attr("copied")();
+  copy[py::int_(0)] = 1;
+  EXPECT_TRUE(owner().equal(py::float_(0.0)));
+  EXPECT_TRUE(copy.writeable());
+}
+
+TEST(policy_of_every_other_kind, shares_the_memory) {
+  for (const char* method : {"shared", "moved", "referred", "internal", "pointer"}) {
+    SCOPED_TRACE(method);
+    const py::object owner = new_holder();
+    const py::array result = owner.attr(method)();
+    result[py::int_(0)] = 1;
+    EXPECT_TRUE(owner().equal(py::float_(1.0)));
+  }
+}
+
+TEST(policy_reference_internal, keeps_the_parent_alive) {
+  for (const char* expression : {"o.internal()", "o.member"}) {
+    SCOPED_TRACE(expression);
+    py::object owner = new_holder();
+    const py::object alive = weak(owner);
+    py::object result = eval(expression, py::arg("o") = owner);
+    py::object view = eval("r[1:]", py::arg("r") = result);
+    owner = py::object();
+    result = py::object();
+    EXPECT_FALSE(alive().is_none());
+    view = py::object();
+    EXPECT_TRUE(alive().is_none());
+  }
+}
+
+TEST(policy_reference_internal, checks_the_tensor_as_numpy_does) {
+  const py::object owner = new_holder();
+  py::cast<holder&>(owner).tensor = tensor_t<float>(at::ones({2}).requires_grad_());
+  EXPECT_EQ(test::raised_by([&] { owner.attr("internal")(); }).type, "RuntimeError");
+  py::cast<holder&>(owner).tensor = {};
+  EXPECT_EQ(test::raised_by([&] { owner.attr("internal")(); }).type, "TypeError");
+}
+
+TEST(policy_default, lets_the_parent_go_and_keeps_the_memory) {
+  for (const char* method : {"shared", "referred", "pointer"}) {
+    SCOPED_TRACE(method);
+    py::object owner = new_holder();
+    const py::object alive = weak(owner);
+    const py::array result = owner.attr(method)();
+    owner = py::object();
+    EXPECT_TRUE(alive().is_none());
+    EXPECT_EQ(repr_of(result), "array([0., 0., 0.], dtype=float32)");
+  }
+}
+
+TEST(policy_default, of_a_member_that_is_set_takes_the_callers_array) {
+  const py::object owner = new_holder();
+  const py::array source = array("np.zeros(2, 'f4')");
+  owner.attr("member") = source;
+  source[py::int_(0)] = 5;
+  EXPECT_TRUE(owner().equal(py::float_(5.0)));
+  EXPECT_EQ(test::raised_by([&] { owner.attr("member") = 3; }).type, "TypeError");
+}
+
+TEST(policy_take_ownership, deletes_what_the_pointer_points_to) {
+  for (const policy how : {policy::automatic, policy::take_ownership}) {
+    const at::Tensor tensor = at::ones({3});
+    const auto give = python([&] { return new tensor_t<>(tensor); }, how);
+    const auto uses = tensor.use_count();
+    EXPECT_EQ(repr_of(give()), "array([1., 1., 1.], dtype=float32)");
+    EXPECT_EQ(tensor.use_count(), uses);
+  }
+  const auto nothing = python([]() -> tensor_t<>* { return nullptr; });
+  EXPECT_TRUE(nothing().is_none());
+}
+
+}  // namespace
