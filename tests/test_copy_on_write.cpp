@@ -1,5 +1,5 @@
-// Tensors on read-only arrays: reads share the array's memory, and the first write moves the tensor to
-// memory of its own.
+// Tensors on read-only arrays: reads share the array's memory, and the first write moves the tensor
+// to memory of its own.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/arange.h>

@@ -34,8 +34,8 @@ std::vector<py::object> related(const py::object& object) {
   return found;
 }
 
-// Runs `function` 10,000 times: the counts of references to `object` and what belongs to it, and the
-// number of objects in Python's memory, are what they were before.
+// Runs `function` 10,000 times: the counts of references to `object` and what belongs to it, and
+// the number of objects in Python's memory, are what they were before.
 void expect_nothing_left(const py::object& object, const std::function<void()>& function) {
   const std::vector<py::object> objects = related(object);
   const auto all_references = [&] {

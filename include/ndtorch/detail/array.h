@@ -28,7 +28,8 @@ struct array_source {
 };
 
 inline refusal check_memory(const array_source& source) {
-  // A single byte has no order, but ml_dtypes' float8 types can be told that they have a foreign one.
+  // A single byte has no order, but ml_dtypes' float8 types can be told that they have a foreign
+  // one.
   if (source.array->descr->byteorder == NPY_OPPBYTE && source.dtype->item_size > 1) {
     return refusal::byte_order;
   }
