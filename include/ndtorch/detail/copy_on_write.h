@@ -5,6 +5,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/StorageImpl.h>
+#include <c10/util/Exception.h>
 #include <ndtorch/detail/owner.h>
 
 #include <mutex>
@@ -61,6 +62,8 @@ inline void move_to_own_memory(c10::StorageImpl* storage) {
     if (!storage->has_materializer()) return;  // another thread has moved it
     const c10::DeviceGuard guard(storage->device());
     c10::Allocator* const allocator = c10::GetAllocator(storage->device_type());
+    TORCH_CHECK(allocator != nullptr, "can't write to read-only memory on ", storage->device(),
+                ", where LibTorch has no allocator. Write to a copy, with tensor.clone().");
     shared = storage->nbytes() > 0 ? allocator->clone(storage->data(), storage->nbytes())
                                    : allocator->allocate(0);
     // In this order: a thread that finds no hook must find the new memory.
