@@ -14,6 +14,7 @@
 #include <atomic>
 #include <mutex>
 #include <set>
+#include <string>
 #include <utility>
 
 namespace test::inverted {
@@ -27,7 +28,14 @@ std::vector<copy_record> copies;
 std::set<const void*> pinned;
 std::atomic<int> blocks{0};
 std::atomic<bool> allocation_fails{false};
+std::vector<std::string> waits;
 thread_local at::DeviceIndex current = 0;
+thread_local c10::StreamId current_stream = 0;
+
+void note_wait(const std::string& who, c10::StreamId stream, at::Device device) {
+  const std::lock_guard lock(mutex);
+  waits.push_back(c10::str(who, " waits for ", stream, " of ", device));
+}
 
 void invert(const void* from, void* to, std::size_t count) {
   const auto* const source = static_cast<const unsigned char*>(from);
@@ -95,11 +103,29 @@ class guard final : public c10::impl::DeviceGuardImplInterface {
     return before;
   }
   c10::Stream getStream(at::Device device) const override {
+    return c10::Stream(c10::Stream::UNSAFE, device, current_stream);
+  }
+  c10::Stream getDefaultStream(at::Device device) const override {
     return c10::Stream(c10::Stream::DEFAULT, device);
   }
-  c10::Stream getDefaultStream(at::Device device) const override { return getStream(device); }
-  c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
-  void synchronizeStream(const c10::Stream&) const override {}  // all work is done at once
+  c10::Stream exchangeStream(c10::Stream stream) const override {
+    return c10::Stream(c10::Stream::UNSAFE, stream.device(),
+                       std::exchange(current_stream, stream.id()));
+  }
+  void synchronizeStream(const c10::Stream& stream) const override {
+    note_wait(PyGILState_Check() != 0 ? "host with the GIL" : "host", stream.id(), stream.device());
+  }
+  // An event is the stream that it was recorded on.
+  void record(void** event, const c10::Stream& stream, at::DeviceIndex,
+              c10::EventFlag) const override {
+    *event = new c10::Stream(stream);
+  }
+  void block(void* event, const c10::Stream& stream) const override {
+    note_wait(std::to_string(stream.id()), static_cast<c10::Stream*>(event)->id(), stream.device());
+  }
+  void destroyEvent(void* event, at::DeviceIndex) const noexcept override {
+    delete static_cast<c10::Stream*>(event);
+  }
 };
 
 struct hooks final : at::PrivateUse1HooksInterface {
@@ -118,6 +144,7 @@ C10_REGISTER_GUARD_IMPL(PrivateUse1, guard)
 
 const bool registered = [] {
   c10::register_privateuse1_backend(name);
+  c10::SetAllocator(type, &device_memory);
   static hooks instance;
   at::RegisterPrivateUse1HooksInterface(&instance);
   return true;
@@ -190,6 +217,11 @@ int live_blocks() { return blocks; }
 void fail_next_allocation() { allocation_fails = true; }
 
 int current_device() { return current; }
+
+std::vector<std::string> take_waits() {
+  const std::lock_guard lock(mutex);
+  return std::exchange(waits, {});
+}
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("empty.memory_format", &empty);

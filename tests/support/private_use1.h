@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 namespace test::inverted {
@@ -31,5 +32,9 @@ void fail_next_allocation();
 
 // The device that LibTorch uses on this thread where none is named.
 int current_device();
+
+// What was asked of the device's streams since the last call: "host waits for 7 of inverted:1". All
+// work is done at once; c10::StreamGuard sets the stream that is current on a thread.
+std::vector<std::string> take_waits();
 
 }  // namespace test::inverted

@@ -1,0 +1,210 @@
+// Memory of a device to and from others: as DLPack's kDLExtDev, on the tests' own "inverted"
+// (support/private_use1.h)
+#include <ATen/core/Tensor.h>
+#include <ATen/dlpack.h>
+#include <ATen/ops/arange.h>
+#include <c10/core/StreamGuard.h>
+#include <ndtorch/exchange.h>
+#include <ndtorch/from_numpy.h>
+#include <ndtorch/to_numpy.h>
+
+#include <string>
+#include <vector>
+
+#include "support/dlpack.h"
+#include "support/private_use1.h"
+#include "support/support.h"
+
+namespace {
+
+namespace py = pybind11;
+namespace inverted = test::inverted;
+using test::eval;
+using test::foreign_memory;
+using test::message_of;
+using test::raised_by;
+using waits = std::vector<std::string>;
+
+class exchange_device : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    // Python's torch wants a module behind each device that it meets.
+    test::exec(
+        "if not hasattr(torch, 'inverted'):\n"
+        "  torch._register_device_module('inverted', type(np)('inverted'))");
+    inverted::take_copies();
+    inverted::take_waits();
+  }
+
+  at::Device device() const { return at::Device(GetParam()); }
+  int index() const { return device().index(); }
+  at::Tensor numbers() const { return at::arange(6, at::kDouble).view({2, 3}).to(device()); }
+
+  // The stream that is current where one of these lives.
+  c10::StreamGuard on_stream(c10::StreamId id) const {
+    return c10::StreamGuard(c10::Stream(c10::Stream::UNSAFE, device(), id));
+  }
+
+  // An object of another library, on the memory of a tensor.
+  void lend(foreign_memory& memory, const at::Tensor& tensor) const {
+    memory.tensor.data = const_cast<void*>(tensor.const_data_ptr());
+    memory.tensor.device = {kDLExtDev, index()};
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(private_use1, exchange_device, testing::Values("inverted:0", "inverted:1"),
+                         [](const auto& device) {
+                           return std::string(device.param).replace(8, 1, "_");
+                         });
+
+void expect_same_memory(const at::Tensor& one, const at::Tensor& other) {
+  EXPECT_EQ(one.device(), other.device());
+  EXPECT_EQ(one.const_data_ptr(), other.const_data_ptr());
+  EXPECT_EQ(one.sizes(), other.sizes());
+  EXPECT_EQ(one.strides(), other.strides());
+  EXPECT_EQ(one.scalar_type(), other.scalar_type());
+  EXPECT_TRUE(inverted::take_copies().empty());
+}
+
+double sum_of(const at::Tensor& tensor) { return tensor.cpu().sum().item<double>(); }
+
+TEST_P(exchange_device, dlpack_goes_both_ways) {
+  const at::Tensor tensor = numbers();
+  inverted::take_copies();
+  const py::object offer = ndtorch::to_dlpack(tensor);
+  EXPECT_TRUE(offer.attr("__dlpack_device__")().equal(py::make_tuple(12, index())));
+  const at::Tensor again = ndtorch::as_tensor(offer);
+  expect_same_memory(again, tensor);
+  again.copy_(at::arange(6).view({2, 3}).neg());
+  EXPECT_EQ(sum_of(tensor), -15);
+}
+
+TEST_P(exchange_device, torch_goes_both_ways) {
+  const at::Tensor tensor = numbers();
+  inverted::take_copies();
+  const py::object theirs = ndtorch::to_torch(tensor);
+  EXPECT_EQ(py::str(theirs.attr("device")).cast<std::string>(), GetParam());
+  expect_same_memory(ndtorch::as_tensor(theirs), tensor);
+  EXPECT_EQ(inverted::take_waits(), waits()) << "one LibTorch has the same streams";
+}
+
+TEST_P(exchange_device, memory_lives_until_the_last_user_goes) {
+  const int before = inverted::live_blocks();
+  for (const bool with_gil : {true, false}) {
+    at::Tensor tensor = numbers();
+    py::object offer = ndtorch::to_dlpack(tensor);
+    py::object theirs = ndtorch::to_torch(tensor);
+    tensor = ndtorch::as_tensor(offer);
+    offer = py::none();
+    EXPECT_EQ(inverted::live_blocks(), before + 1);
+    theirs = py::none();
+    EXPECT_EQ(sum_of(tensor), 15);
+    if (with_gil) {
+      tensor.reset();
+    } else {
+      test::on_thread_without_gil([&] { tensor.reset(); });
+    }
+    EXPECT_EQ(inverted::live_blocks(), before);
+  }
+}
+
+TEST_P(exchange_device, stays_where_it_is_unless_told_otherwise) {
+  const at::Tensor tensor = numbers();
+  const py::object offer = ndtorch::to_dlpack(tensor);
+  inverted::take_copies();
+  expect_same_memory(ndtorch::as_tensor(offer, at::Device("inverted")), tensor);
+  expect_same_memory(ndtorch::as_tensor(offer, device()), tensor);
+  for (const char* elsewhere : {"cpu", index() == 0 ? "inverted:1" : "inverted:0"}) {
+    const at::Tensor copy = ndtorch::as_tensor(offer, at::Device(elsewhere));
+    EXPECT_EQ(copy.device(), at::Device(elsewhere));
+    EXPECT_EQ(sum_of(copy), 15);
+    EXPECT_FALSE(inverted::take_copies().empty());
+  }
+}
+
+TEST_P(exchange_device, dlpack_copies_to_the_cpu_on_request) {
+  const at::Tensor tensor = numbers();
+  const py::object offer = ndtorch::to_dlpack(tensor);
+  inverted::take_copies();
+  const at::Tensor copy = ndtorch::as_tensor(eval(
+      "type('asked', (), dict(__dlpack__=lambda self, **a: x.__dlpack__(dl_device=(1, 0), **a), "
+      "__dlpack_device__=lambda self: (1, 0)))()",
+      py::arg("x") = offer));
+  EXPECT_TRUE(copy.is_cpu());
+  EXPECT_EQ(sum_of(copy), 15);
+  const auto copies = inverted::take_copies();
+  ASSERT_EQ(copies.size(), 1U);
+  EXPECT_FALSE(copies[0].with_gil);
+
+  const auto ask = [&](const std::string& arguments) {
+    return eval("x.__dlpack__(" + arguments + ")", py::arg("x") = offer);
+  };
+  ask("dl_device=(12, " + std::to_string(index()) + "), copy=False");
+  const auto refused = [&](const std::string& arguments) {
+    const test::python_error raised = raised_by([&] { ask(arguments); });
+    EXPECT_EQ(raised.type, "BufferError");
+    return raised.text;
+  };
+  const std::string start =
+      "can't export a tensor on " + std::string(GetParam()) + " to DLPack device ";
+  EXPECT_EQ(refused("dl_device=(1, 0), copy=False"),
+            start + "(1, 0) without a copy. Copy it there first, with tensor.to(device).");
+  const std::string other = index() == 0 ? "(12, 1)" : "(12, 0)";
+  EXPECT_EQ(refused("dl_device=" + other),
+            start + other + ". Copy it there first, with tensor.to(device).");
+  EXPECT_TRUE(inverted::take_copies().empty());
+}
+
+TEST_P(exchange_device, the_consumer_waits_for_our_work_unless_it_says_not_to) {
+  const at::Tensor tensor = numbers();
+  const auto guard = on_stream(7);
+  const std::string host_waits = "host waits for 7 of " + std::string(GetParam());
+  for (const auto& [arguments, expected] :
+       {std::pair("", waits{host_waits}), std::pair("stream=None", waits{host_waits}),
+        std::pair("stream=0", waits{host_waits}), std::pair("stream=-1", waits{})}) {
+    SCOPED_TRACE(arguments);
+    eval("x.__dlpack__(" + std::string(arguments) + ")", py::arg("x") = ndtorch::to_dlpack(tensor));
+    EXPECT_EQ(inverted::take_waits(), expected);
+  }
+}
+
+TEST_P(exchange_device, our_stream_waits_for_the_producers) {
+  const at::Tensor tensor = numbers();
+  foreign_memory memory;
+  lend(memory, tensor);
+  const py::object object = test::versioned_producer(memory);
+  {
+    const auto guard = on_stream(7);
+    ndtorch::as_tensor(object);
+    EXPECT_EQ(inverted::take_waits(), waits{"7 waits for 0 of " + std::string(GetParam())});
+  }
+  ndtorch::as_tensor(object);
+  EXPECT_EQ(inverted::take_waits(), waits{}) << "it is on the default stream already";
+  EXPECT_EQ(memory.deleted, 2);
+}
+
+TEST_P(exchange_device, read_only_memory_is_copied_there_by_the_first_write) {
+  const at::Tensor source = numbers();
+  foreign_memory memory;
+  lend(memory, source);
+  memory.flags = DLPACK_FLAG_BITMASK_READ_ONLY;
+  const at::Tensor tensor = ndtorch::as_tensor(test::versioned_producer(memory));
+  EXPECT_EQ(tensor.const_data_ptr(), source.const_data_ptr());
+  tensor[0].copy_(at::arange(3, 6));
+  EXPECT_EQ(memory.deleted, 1);
+  EXPECT_EQ(tensor.device(), device());
+  EXPECT_EQ(sum_of(tensor), 24);
+  EXPECT_EQ(sum_of(source), 15);
+}
+
+TEST(exchange_device_index, must_be_one_that_is_there) {
+  foreign_memory memory;
+  memory.tensor.device = {kDLExtDev, inverted::device_count};
+  const py::object object = test::versioned_producer(memory);
+  EXPECT_EQ(message_of<std::runtime_error>([&] { ndtorch::as_tensor(object); }),
+            "invalid device inverted:2: this machine has 2 INVERTED devices. Use one of these, or "
+            "at::kCPU.");
+  EXPECT_EQ(memory.deleted, 1);
+}
+
+}  // namespace
