@@ -162,8 +162,8 @@ inline std::string supported_dtypes() {
       ". Convert the data to one of these first, for example with array.astype(np.float32)."));
 }
 
-// A new reference to NumPy's dtype for a scalar type. Throws type_error where there is none.
-inline PyArray_Descr* new_descr(at::ScalarType type) {
+// new_descr() for a type that is not NumPy's own; apart from it, since few exports come here.
+[[gnu::noinline]] inline PyArray_Descr* new_foreign_descr(at::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr) {
     throw py::type_error(
@@ -172,8 +172,6 @@ inline PyArray_Descr* new_descr(at::ScalarType type) {
                      ? "call tensor.dequantize() or tensor.int_repr() first."
                      : "convert the tensor first, for example with tensor.to(at::kFloat)."));
   }
-  if (entry->is_built_in()) return api().descr_from_type(entry->type_num);
-
   py::object scalar;
   try {
     scalar = py::module_::import("ml_dtypes").attr(entry->name);
@@ -188,6 +186,13 @@ inline PyArray_Descr* new_descr(at::ScalarType type) {
   PyArray_Descr* dtype = nullptr;
   if (api().descr_converter(scalar.ptr(), &dtype) == 0) throw py::error_already_set();
   return dtype;
+}
+
+// A new reference to NumPy's dtype for a scalar type. Throws type_error where there is none.
+inline PyArray_Descr* new_descr(at::ScalarType type) {
+  const dtype_entry* entry = find_dtype(type);
+  if (entry == nullptr || !entry->is_built_in()) return new_foreign_descr(type);
+  return api().descr_from_type(entry->type_num);
 }
 
 template <class T>

@@ -36,15 +36,16 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
   const at::Storage& storage = with_python_errors([&]() -> auto& { return tensor.storage(); });
-  const strided_view view = read_tensor(tensor, may_be_written(storage));
-  // Asked after reading, which may have given a copy-on-write storage memory of its own.
   // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
   PyObject* const holder = holder_of(storage);
+  const bool writable = holder == nullptr || may_be_written(holder);
+  void* const data = memory_of(tensor, writable);
   py::object base = holder == nullptr        ? hold_storage(storage)
                     : api().is_array(holder) ? original_array(holder)
                                              : py::reinterpret_borrow<py::object>(holder);
   if (parent) base = py::make_tuple(std::move(base), parent);
-  return make_array(view, reinterpret_cast<PyArray_Descr*>(dtype.release().ptr()), std::move(base));
+  return make_array(data, writable && !may_overlap(tensor), tensor.sizes(), tensor.strides(),
+                    reinterpret_cast<PyArray_Descr*>(dtype.release().ptr()), std::move(base));
 }
 
 }  // namespace detail

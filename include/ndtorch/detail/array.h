@@ -67,12 +67,12 @@ inline array_source read_array(py::handle object) {
   view.dtype = source.dtype->scalar_type;
   view.writable = (source.array->flags & NPY_ARRAY_WRITEABLE) != 0;
   view.ndim = static_cast<std::size_t>(source.array->nd);
-  for (std::size_t i = 0; i < view.ndim; ++i) view.size_of[i] = source.array->dimensions[i];
   if (is_masked(object)) {
     source.why = refusal::masked;
     return source;
   }
-  source.why = set_strides(view, source.array->strides, 1);
+  source.why =
+      set_shape(view, source.array->dimensions, source.array->strides, 1, source.dtype->item_size);
   if (source.why == refusal::none) source.why = check_memory(source);
   return source;
 }
@@ -137,22 +137,20 @@ inline array_source require_array(py::handle object) {
   return source;
 }
 
-// A new array over the view's memory, of the given dtype (a reference it takes over), kept alive
-// by `base`. Throws what NumPy raises.
-inline py::array make_array(const strided_view& view, PyArray_Descr* dtype, py::object base) {
-  std::array<npy_intp, max_ndim> sizes;
-  std::array<npy_intp, max_ndim> strides;
+// A new array over memory that `base` keeps alive, of the given dtype (a reference it takes over).
+// Strides are in elements. Throws what NumPy raises.
+inline py::array make_array(void* data, bool writable, at::IntArrayRef sizes,
+                            at::IntArrayRef strides, PyArray_Descr* dtype, py::object base) {
+  static_assert(sizeof(npy_intp) == sizeof(std::int64_t), "ndtorch needs a 64-bit platform");
+  std::array<npy_intp, max_ndim> byte_strides;
   const npy_intp item = item_size(dtype);
-  for (std::size_t i = 0; i < view.ndim; ++i) {
-    sizes[i] = static_cast<npy_intp>(view.size_of[i]);
-    strides[i] = static_cast<npy_intp>(view.stride_of[i]) * item;
-  }
+  for (std::size_t i = 0; i < sizes.size(); ++i) byte_strides[i] = strides[i] * item;
   // NumPy allocates where the pointer is null, as that of an empty tensor may be.
   alignas(64) static char nothing[64];
-  void* const data = view.data != nullptr ? view.data : nothing;
-  PyObject* const made =
-      api().new_from_descr(api().array_type, dtype, static_cast<int>(view.ndim), sizes.data(),
-                           strides.data(), data, view.writable ? NPY_ARRAY_WRITEABLE : 0, nullptr);
+  PyObject* const made = api().new_from_descr(
+      api().array_type, dtype, static_cast<int>(sizes.size()),
+      reinterpret_cast<const npy_intp*>(sizes.data()), byte_strides.data(),
+      data != nullptr ? data : nothing, writable ? NPY_ARRAY_WRITEABLE : 0, nullptr);
   if (made == nullptr) throw py::error_already_set();
   // PyArray_SetBaseObject would skip over a base that is itself a view; the original is wanted.
   reinterpret_cast<array_object*>(made)->base = base.release().ptr();

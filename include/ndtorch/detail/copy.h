@@ -148,7 +148,8 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
     result.copy_(native);
     return;
   }
-  const py::array view = make_array(read_tensor(result, true), new_descr(result.scalar_type()), {});
+  const py::array view = make_array(result.mutable_data_ptr(), true, result.sizes(),
+                                    result.strides(), new_descr(result.scalar_type()), {});
   const auto from = reinterpret_cast<PyObject*>(const_cast<array_object*>(source.array));
   if (api().copy_into(view.ptr(), from) != 0) throw py::error_already_set();
 }

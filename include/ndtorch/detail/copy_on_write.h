@@ -70,7 +70,7 @@ inline void move_to_own_memory(c10::StorageImpl* storage) {
     std::swap(shared, storage->_mutable_data_ptr_no_checks());
     storage->clear_materializer();
   }
-  if (interpreter_is_gone() || PyGILState_Check() != 0) return;
+  if (interpreter_is_going() || PyGILState_Check() != 0) return;
   release_later(shared.release_context());
 }
 

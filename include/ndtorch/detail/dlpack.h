@@ -165,7 +165,7 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
   refusal why = overflow || count > INT64_MAX ? refusal::too_large : refusal::none;
   if (why == refusal::none) {
     if (tensor.strides != nullptr) {
-      why = set_strides(view, tensor.strides, entry->item_size);
+      why = set_shape(view, tensor.shape, tensor.strides, entry->item_size, entry->item_size);
     } else {
       set_dense_strides(view);
     }

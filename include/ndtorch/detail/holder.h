@@ -124,7 +124,7 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   if (interface.contains("strides") && !interface["strides"].is_none()) {
     const auto strides = read_ints(interface["strides"]);
     if (strides.size() != view.ndim) refuse("shape and strides are of different lengths.");
-    switch (set_strides(view, strides.data(), 1)) {
+    switch (set_shape(view, shape.data(), strides.data(), 1, entry->item_size)) {
       case refusal::negative_stride:
         refuse("At least one stride is negative, and LibTorch has no such tensors.");
         break;

@@ -16,7 +16,7 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-inline bool interpreter_is_gone() {
+inline bool interpreter_is_going() {
 #if PY_VERSION_HEX >= 0x030D0000
   return Py_IsInitialized() == 0 || Py_IsFinalizing() != 0;
 #else
@@ -25,14 +25,15 @@ inline bool interpreter_is_gone() {
 }
 
 // Drops a reference from wherever the last tensor dies: any thread, with or without the GIL. Once
-// the interpreter goes, nobody may touch its objects (and a thread that asks for the GIL never
-// gets it): the reference is leaked then.
+// the interpreter goes, nobody may touch its objects (and a thread that asks for the GIL never gets
+// it): the reference is leaked then.
 inline void release_reference(void* object) {
-  if (interpreter_is_gone()) return;
-  if (PyGILState_Check() != 0) {
+  if (Py_IsInitialized() == 0) return;
+  if (PyGILState_Check() != 0) {  // who has the GIL keeps the interpreter from going
     Py_DECREF(static_cast<PyObject*>(object));
     return;
   }
+  if (interpreter_is_going()) return;
   const PyGILState_STATE state = PyGILState_Ensure();
   Py_DECREF(static_cast<PyObject*>(object));
   PyGILState_Release(state);

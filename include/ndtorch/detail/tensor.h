@@ -40,8 +40,27 @@ inline at::Tensor borrow_tensor(const strided_view& view) {
   return make_tensor(view, at::DataPtr(view.data, view.device));
 }
 
+// The dispatch keys of most tensors: on the CPU, dense, without the conj, neg or zero bit. One
+// comparison says all that (nearly; a tensor that isn't recognised is looked at piece by piece).
+inline bool is_plain_cpu_tensor(const at::Tensor& tensor) {
+  constexpr c10::DispatchKeySet plain({c10::DispatchKey::CPU, c10::DispatchKey::AutogradCPU,
+                                       c10::DispatchKey::AutocastCPU,
+                                       c10::DispatchKey::ADInplaceOrView});
+  return tensor.defined() && tensor.unsafeGetTensorImpl()->key_set() == plain;
+}
+
+[[noreturn]] inline void throw_too_many_dimensions(const at::Tensor& tensor) {
+  throw py::value_error(c10::str("number of dimensions must be within [0, ", max_ndim,
+                                 "], as NumPy has no more. Got ", tensor.dim(),
+                                 ". Merge some with Tensor.flatten() or Tensor.reshape()."));
+}
+
 // What NumPy has no form for, on any device: no later step of a conversion could mend it.
 inline void check_layout(const at::Tensor& tensor) {
+  if (is_plain_cpu_tensor(tensor)) {
+    if (tensor.dim() > static_cast<std::int64_t>(max_ndim)) throw_too_many_dimensions(tensor);
+    return;
+  }
   if (!tensor.defined()) {
     throw py::type_error(
         "can't convert an undefined tensor to numpy. Give it a value first; at::Tensor() has "
@@ -59,11 +78,7 @@ inline void check_layout(const at::Tensor& tensor) {
                                   tensor.sizes(), ", dtype ", tensor.scalar_type(), ", device ",
                                   tensor.device(), "."));
   }
-  if (tensor.dim() > static_cast<std::int64_t>(max_ndim)) {
-    throw py::value_error(c10::str("number of dimensions must be within [0, ", max_ndim,
-                                   "], as NumPy has no more. Got ", tensor.dim(),
-                                   ". Merge some with Tensor.flatten() or Tensor.reshape()."));
-  }
+  if (tensor.dim() > static_cast<std::int64_t>(max_ndim)) throw_too_many_dimensions(tensor);
 }
 
 // PyTorch's words (tensor_to_numpy in torch/csrc/utils/tensor_numpy.cpp, 2.13).
@@ -85,13 +100,19 @@ inline void check_layout(const at::Tensor& tensor) {
 // Whether the tensor's memory is, as it stands, what the tensor means. The conditions are
 // PyTorch's, in its order.
 inline void check_shareable(const at::Tensor& tensor) {
+  // The first question is the cheaper one, and mostly no.
+  const bool requires_grad = tensor.requires_grad() && c10::GradMode::is_enabled();
+  if (is_plain_cpu_tensor(tensor)) {
+    if (requires_grad) throw_requires_grad();
+    return;
+  }
   if (!tensor.device().is_cpu()) {
     throw py::type_error(c10::str("can't convert ", tensor.device(),
                                   " device type tensor to numpy. Use Tensor.cpu() to copy the "
                                   "tensor to host memory first. Got ",
                                   describe(tensor), "."));
   }
-  if (c10::GradMode::is_enabled() && tensor.requires_grad()) throw_requires_grad();
+  if (requires_grad) throw_requires_grad();
   if (tensor.is_conj()) throw_conj();
   if (tensor.is_neg()) throw_neg();
   if (tensor._is_zerotensor()) {
@@ -103,8 +124,8 @@ inline void check_shareable(const at::Tensor& tensor) {
 
 // Whether two indices may reach the same element, as in an expanded tensor. Errs on the side of
 // yes: an exact answer is a hard problem, and only strange strides are judged wrongly.
-inline bool may_overlap(const at::Tensor& tensor) {
-  if (tensor.is_non_overlapping_and_dense() || tensor.numel() == 0) return false;
+[[gnu::noinline]] inline bool axes_may_overlap(const at::Tensor& tensor) {
+  if (tensor.numel() == 0) return false;
   struct axis {
     std::int64_t stride, size;
   };
@@ -123,26 +144,21 @@ inline bool may_overlap(const at::Tensor& tensor) {
   return false;
 }
 
-// `tensor` has passed the checks above. Where it is to be written, a storage that copies on write
-// gets its own memory here.
-inline strided_view read_tensor(const at::Tensor& tensor, bool writable) {
-  strided_view view;
-  view.dtype = tensor.scalar_type();
-  view.device = tensor.device();
-  view.ndim = static_cast<std::size_t>(tensor.dim());
-  view.writable = writable && !may_overlap(tensor);
-  view.data = with_python_errors([&] {
-    // const_data_ptr() is the only access that leaves a copy-on-write storage shared.
+inline bool may_overlap(const at::Tensor& tensor) {
+  return !tensor.is_non_overlapping_and_dense() && axes_may_overlap(tensor);
+}
+
+// The memory of a tensor that has passed the checks above. Where it is to be written, a storage that
+// copies on write gets its own memory here; const_data_ptr() is the only access that leaves it shared.
+inline void* memory_of(const at::Tensor& tensor, bool writable) {
+  void* const data = with_python_errors([&] {
     return writable ? tensor.mutable_data_ptr() : const_cast<void*>(tensor.const_data_ptr());
   });
-  view.nbytes = tensor.storage().nbytes();
-  std::copy(tensor.sizes().begin(), tensor.sizes().end(), view.size_of.begin());
-  std::copy(tensor.strides().begin(), tensor.strides().end(), view.stride_of.begin());
-  if (view.data == nullptr && tensor.numel() > 0) {
+  if (data == nullptr && tensor.numel() > 0) {
     throw std::runtime_error(c10::str("can't convert a tensor without memory to numpy. Got ",
                                       describe(tensor), ". Use Tensor.clone() first."));
   }
-  return view;
+  return data;
 }
 
 }  // namespace detail
