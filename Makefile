@@ -19,6 +19,8 @@ endif
 
 configure = cmake --preset $(1) -G Ninja -DPython_EXECUTABLE="$(python)" $(2)
 build = cmake --build --preset $(1) --parallel $(JOBS)
+# Where Python finds the modules that were built for the examples and the tests.
+modules = PYTHONPATH="$$(echo build/$(1)/examples/* build/$(1)/tests/modules | tr ' ' :)"
 # Where an embedded interpreter finds what the Python of this Makefile finds.
 embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" \
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
@@ -42,17 +44,19 @@ setup: $(ready)  ## Only the set-up: the virtual environment and the system's pa
 
 demo: setup  ## Build and run the examples: C++ works on a photograph that NumPy holds
 	@$(call configure,release,-DNDTORCH_BUILD_TESTS=OFF)
-	@$(call build,release) --target photo embed
+	@$(call build,release) --target photo any_array embed
 	@echo
 	@$(embedded) build/release/examples/embed/embed
 	@echo
-	@PYTHONPATH=build/release/examples/photo "$(python)" examples/photo/demo.py build/demo/photo.png
+	@$(call modules,release) "$(python)" examples/photo/demo.py build/demo/photo.png
+	@echo
+	@$(call modules,release) "$(python)" examples/any_array/demo.py
 
 test: setup  ## Build and run all tests
 	@$(call configure,dev)
 	@$(call build,dev)
 	@ctest --preset dev --parallel $(JOBS)
-	@PYTHONPATH=build/dev/examples/first:build/dev/examples/photo "$(python)" -m pytest -q tests/python
+	@$(call modules,dev) "$(python)" -m pytest -q tests/python
 
 coverage: setup  ## Which lines of include/ the tests run
 	@$(call configure,coverage)

@@ -1,0 +1,38 @@
+// Built with ndtorch::torch_python: torch.Tensor objects come and go as they are, autograd included.
+#include <ATen/ops/ones.h>
+#include <ndtorch/ndtorch.h>
+
+#include <utility>
+
+namespace py = pybind11;
+using ndtorch::tensor_t;
+
+PYBIND11_MODULE(torch_python_module, module) {
+  module.def("same", [](py::handle x) { return ndtorch::to_torch(ndtorch::as_tensor(x)); });
+  module.def("numpy", [](py::handle x) { return ndtorch::numpy(ndtorch::as_tensor(x)); });
+  module.def("dlpack", [](py::handle x) { return ndtorch::to_dlpack(ndtorch::as_tensor(x)); });
+  module.def("copied", [](py::handle x) { return ndtorch::to_torch(ndtorch::tensor(x)); });
+  module.def("as_double",
+             [](py::handle x) { return ndtorch::to_torch(ndtorch::as_tensor(x, at::kDouble)); });
+  module.def("with_grad", [](py::handle x) {
+    return ndtorch::to_torch(ndtorch::as_tensor(x, at::TensorOptions().requires_grad(true)));
+  });
+  module.def("sum_of_squares",
+             [](py::handle x) { return ndtorch::to_torch(ndtorch::as_tensor(x).square().sum()); });
+  module.def("backward", [](py::handle x) {
+    const at::Tensor sum = ndtorch::as_tensor(x).square().sum();
+    const py::gil_scoped_release without_gil;  // libtorch_python's engine insists
+    sum.backward();
+  });
+
+  module.def("twice", [](const tensor_t<const float>& x) { return ndtorch::to_torch(x.mul(2)); });
+  module.def("twice_as_double",
+             [](const tensor_t<const double>& x) { return ndtorch::to_torch(x.mul(2)); });
+  module.def("add_one", [](tensor_t<float> x) { x.add_(1); });
+
+  module.def("made", [] {
+    const at::Tensor tensor = at::ones({2}).requires_grad_();
+    return std::pair(ndtorch::to_torch(tensor), ndtorch::to_torch(tensor));
+  });
+  module.def("undefined", [] { return ndtorch::to_torch(at::Tensor()); });
+}

@@ -1,0 +1,147 @@
+"""Tests of the CMake target ndtorch::torch_python: autograd and identity are kept.
+
+The directory with the built tests/modules has to be on PYTHONPATH.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+module = pytest.importorskip("torch_python_module")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.arange(6.0),
+        lambda: torch.ones(2, requires_grad=True),
+        lambda: torch.ones(2, requires_grad=True) * 2,
+        lambda: torch.nn.Parameter(torch.ones(2)),
+        lambda: torch.ones(2).as_subclass(type("odd", (torch.Tensor,), {})),
+        lambda: torch.ones(2, dtype=torch.cfloat).conj(),
+        lambda: torch.ones(2, 2).to_sparse(),
+        lambda: torch.ones(2, device="meta"),
+    ],
+    ids="plain leaf computed parameter subclass conj sparse meta".split(),
+)
+def test_a_tensor_comes_back_as_the_same_object(make):
+    tensor = make()
+    assert module.same(tensor) is tensor
+
+
+def test_attributes_of_the_object_stay():
+    tensor = torch.ones(2)
+    tensor.note = "mine"
+    assert module.same(tensor).note == "mine"
+
+
+def test_a_tensor_made_in_cpp_is_one_object():
+    first, second = module.made()
+    assert first is second
+    assert type(first) is torch.Tensor and first.is_leaf and first.requires_grad
+
+
+def test_backward_runs_through_cpp():
+    tensor = torch.tensor([1.0, 2, 3], requires_grad=True)
+    result = module.sum_of_squares(tensor)
+    assert result.grad_fn is not None
+    (result * 10).backward()
+    assert tensor.grad.tolist() == [20, 40, 60]
+
+
+def test_backward_of_a_graph_that_begins_in_python():
+    tensor = torch.tensor([1.0, 2, 3], requires_grad=True)
+    module.sum_of_squares(tensor * 2).backward()
+    assert tensor.grad.tolist() == [8, 16, 24]
+
+
+def test_backward_may_be_called_in_cpp():
+    tensor = torch.tensor([1.0, 2, 3], requires_grad=True)
+    module.backward(tensor)
+    assert tensor.grad.tolist() == [2, 4, 6]
+
+
+def test_gradients_are_those_of_numeric_differentiation():
+    tensor = torch.rand(4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(module.sum_of_squares, tensor)
+    assert torch.autograd.gradcheck(module.twice_as_double, tensor)
+
+
+@pytest.mark.parametrize("function", [module.twice, module.twice_as_double, module.as_double])
+def test_arguments_keep_autograd_also_where_they_are_converted(function):
+    tensor = torch.tensor([1.0, 2, 3], requires_grad=True)
+    result = function(tensor)
+    result.sum().backward()
+    factor = 1 if function is module.as_double else 2
+    assert tensor.grad.tolist() == [factor] * 3
+    assert result.dtype == (torch.float32 if function is module.twice else torch.float64)
+
+
+def test_a_copy_is_a_new_leaf_as_in_torch():
+    tensor = torch.ones(2, requires_grad=True)
+    copy = module.copied(tensor)
+    assert copy is not tensor and copy.is_leaf and not copy.requires_grad
+    assert copy.data_ptr() != tensor.data_ptr()
+
+
+def test_a_gradient_that_is_asked_for_is_not_set_on_the_callers_tensor():
+    tensor = torch.ones(2)
+    result = module.with_grad(tensor)
+    assert result.requires_grad and result.is_leaf and not tensor.requires_grad
+    assert result.data_ptr() == tensor.data_ptr()
+    tensor = torch.ones(2, requires_grad=True)
+    assert module.with_grad(tensor) is tensor
+
+
+def test_writes_are_seen_and_counted_by_autograd():
+    tensor = torch.zeros(2)
+    version = tensor._version
+    module.add_one(tensor)
+    assert tensor.tolist() == [1, 1] and tensor._version > version
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        module.add_one(torch.ones(2, requires_grad=True))
+
+
+def test_numpy_and_dlpack_refuse_what_requires_grad():
+    tensor = torch.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"Can't call numpy\(\) on Tensor that requires grad"):
+        module.numpy(tensor)
+    with pytest.raises(BufferError, match="Can't export tensors that require gradient"):
+        module.dlpack(tensor)
+    with torch.no_grad():
+        assert module.numpy(tensor).ctypes.data == tensor.data_ptr()
+
+
+def test_arrays_become_torch_tensors_on_their_memory():
+    array = np.arange(3.0)
+    tensor = module.same(array)
+    assert type(tensor) is torch.Tensor
+    tensor += 1
+    assert array.tolist() == [1, 2, 3]
+
+
+def test_read_only_memory_is_left_by_the_first_write_in_python():
+    data = b"abc"
+    tensor = module.same(data)
+    assert tensor.tolist() == [97, 98, 99]
+    tensor += 1
+    assert tensor.tolist() == [98, 99, 100] and data == b"abc"
+
+
+def test_an_undefined_tensor_is_refused():
+    with pytest.raises(TypeError, match="can't export an undefined tensor"):
+        module.undefined()
+
+
+def test_the_module_may_be_imported_before_torch():
+    code = """
+import sys, torch_python_module as module
+assert "torch" not in sys.modules
+first, second = module.made()
+import torch
+assert type(first) is torch.Tensor and first is second
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
