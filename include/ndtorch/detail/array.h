@@ -27,12 +27,13 @@ struct array_source {
   }
 };
 
+// A single byte has no order, but ml_dtypes' float8 types can be told that they have a foreign one.
+inline bool is_foreign_byte_order(const array_source& source) {
+  return source.array->descr->byteorder == NPY_OPPBYTE && source.dtype->item_size > 1;
+}
+
 inline refusal check_memory(const array_source& source) {
-  // A single byte has no order, but ml_dtypes' float8 types can be told that they have a foreign
-  // one.
-  if (source.array->descr->byteorder == NPY_OPPBYTE && source.dtype->item_size > 1) {
-    return refusal::byte_order;
-  }
+  if (is_foreign_byte_order(source)) return refusal::byte_order;
   if ((source.array->flags & NPY_ARRAY_ALIGNED) == 0) return refusal::misaligned;
   return refusal::none;
 }

@@ -1,21 +1,21 @@
 // New tensors with an array's elements.
 #pragma once
 
-#include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_strided.h>
 #include <c10/util/DimVector.h>
+#include <ndtorch/detail/allocate.h>
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
-#include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/parallel.h>
+#include <ndtorch/detail/strided_copy.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -77,29 +77,22 @@ inline target read_options(const at::TensorOptions& options) {
   return wanted;
 }
 
-// The strides that PyTorch gives a copy whose order is kept (empty_like with preserve_format):
-// those of the source where it is dense, else dense ones whose axes are in the same order. An
-// axis of stride 0 has no place of its own and stays where it is; of equal strides, the shorter
-// axis is the inner one.
-inline c10::DimVector copy_strides(const array_source& source, axis_order wanted) {
+// The order of a copy's axes in memory, the innermost first. Where it is kept it is the one that
+// PyTorch gives a copy (empty_like with preserve_format): that of the source's strides. An axis of
+// stride 0 has no place of its own and stays where it is; of equal strides, the shorter axis is the
+// inner one.
+inline c10::DimVector axes_by_stride(const array_source& source) {
   const strided_view& view = source.view;
-  const std::size_t ndim = view.ndim;
-  if (wanted == axis_order::kept && source.why == refusal::none) {
-    const at::Tensor same = borrow_tensor(view);
-    if (same.is_non_overlapping_and_dense()) return c10::DimVector(view.strides());
-  }
   const auto step = [&](std::size_t axis) { return std::abs(source.array->strides[axis]); };
-  const auto belongs_inside = [&](std::size_t a,
-                                  std::size_t b) -> int {  // a inside b: 1, out: -1
+  const auto belongs_inside = [&](std::size_t a, std::size_t b) -> int {  // a inside b: 1, out: -1
     if (step(a) == 0 || step(b) == 0) return 0;
     if (step(a) != step(b)) return step(a) < step(b) ? 1 : -1;
     return view.size_of[a] < view.size_of[b] ? 1 : 0;
   };
-  c10::DimVector order;  // the innermost axis first
-  for (std::size_t i = ndim; i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
+  c10::DimVector order;
+  for (std::size_t i = view.ndim; i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
   const auto axis = [&](std::size_t i) { return static_cast<std::size_t>(order[i]); };
-  if (wanted == axis_order::f) std::reverse(order.begin(), order.end());
-  for (std::size_t i = 1; i < ndim && wanted == axis_order::kept; ++i) {
+  for (std::size_t i = 1; i < view.ndim; ++i) {
     std::size_t moving = i;
     for (std::size_t other = i; other-- > 0;) {
       const int inside = belongs_inside(axis(moving), axis(other));
@@ -109,11 +102,27 @@ inline c10::DimVector copy_strides(const array_source& source, axis_order wanted
       moving = other;
     }
   }
-  c10::DimVector strides(ndim);
+  return order;
+}
+
+inline c10::DimVector copy_strides(const array_source& source, axis_order wanted) {
+  const strided_view& view = source.view;
+  if (wanted == axis_order::kept && source.why == refusal::none) {
+    const at::Tensor same = borrow_tensor(view);
+    if (same.is_non_overlapping_and_dense()) return c10::DimVector(view.strides());
+  }
+  c10::DimVector order;  // the innermost axis first
+  if (wanted == axis_order::kept) {
+    order = axes_by_stride(source);
+  } else {
+    for (std::size_t i = 0; i < view.ndim; ++i) order.push_back(static_cast<std::int64_t>(i));
+    if (wanted == axis_order::c) std::reverse(order.begin(), order.end());
+  }
+  c10::DimVector strides(view.ndim);
   std::int64_t next = 1;
-  for (std::size_t i = 0; i < ndim; ++i) {
-    strides[axis(i)] = next;
-    next *= std::max<std::int64_t>(view.size_of[axis(i)], 1);
+  for (const std::int64_t axis : order) {
+    strides[static_cast<std::size_t>(axis)] = next;
+    next *= std::max<std::int64_t>(view.size_of[static_cast<std::size_t>(axis)], 1);
   }
   return strides;
 }
@@ -121,37 +130,78 @@ inline c10::DimVector copy_strides(const array_source& source, axis_order wanted
 // Below this many bytes a copy takes less time than other threads need to notice a released GIL.
 inline constexpr std::size_t long_copy = std::size_t{1} << 18;
 
-// Copies the elements into `result`, a CPU tensor of the same shape, cast to its dtype.
+// What one thread copies at a time: long enough to be worth a thread's while.
+inline constexpr std::int64_t piece_of_copy = std::int64_t{1} << 20;  // bytes
+
+inline void copy_bytes(void* target, const void* source, std::size_t nbytes) {
+  for_pieces(static_cast<std::int64_t>(nbytes), piece_of_copy,
+             [&](std::int64_t begin, std::int64_t end) {
+               std::memcpy(static_cast<std::byte*>(target) + begin,
+                           static_cast<const std::byte*>(source) + begin,
+                           static_cast<std::size_t>(end - begin));
+             });
+}
+
+// Copies what no tensor can describe into `result`, whose strides are dense.
+inline void copy_refused(const array_source& source, const at::Tensor& result) {
+  const strided_view& view = source.view;
+  const auto ndim = static_cast<std::size_t>(result.dim());
+  c10::DimVector order;
+  for (std::size_t i = ndim; i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return result.stride(a) < result.stride(b);
+  });
+  c10::DimVector byte_strides(ndim);
+  for (std::size_t i = 0; i < ndim; ++i) byte_strides[i] = source.array->strides[i];
+  const strided_reader reader(static_cast<const std::byte*>(view.data), view.sizes(), byte_strides,
+                              order, view.dtype, is_foreign_byte_order(source));
+
+  const auto item = static_cast<std::int64_t>(c10::elementSize(view.dtype));
+  auto* const target = static_cast<std::byte*>(result.mutable_data_ptr());
+  if (view.dtype == result.scalar_type()) {
+    for_pieces(result.numel(), piece_of_copy / item, [&](std::int64_t begin, std::int64_t end) {
+      reader.read(target + begin * item, begin, end);
+    });
+    return;
+  }
+  // Cast through a small buffer, which stays in the cache.
+  strided_view part;
+  part.ndim = 1;
+  part.size_of[0] = std::min(result.numel(), piece_of_copy / 8 / item);
+  const at::Tensor buffer = new_cpu_tensor({part.size_of[0]}, view.dtype, /*pinned=*/false);
+  auto* const native = static_cast<std::byte*>(buffer.mutable_data_ptr());
+  const auto result_item = static_cast<std::int64_t>(c10::elementSize(result.scalar_type()));
+  const std::int64_t size = part.size_of[0];
+  for (std::int64_t begin = 0; begin < result.numel(); begin += size) {
+    const std::int64_t end = std::min(result.numel(), begin + size);
+    reader.read(native, begin, end);
+    part.size_of[0] = end - begin;
+    part.dtype = view.dtype;
+    part.data = native;
+    set_dense_strides(part);
+    const at::Tensor from = borrow_tensor(part);
+    part.dtype = result.scalar_type();
+    part.data = target + begin * result_item;
+    set_dense_strides(part);
+    borrow_tensor(part).copy_(from);
+  }
+}
+
+// Copies the elements into `result`, a dense CPU tensor of the same shape, cast to its dtype.
 inline void copy_elements(const array_source& source, const at::Tensor& result) {
   if (result.numel() == 0) return;
-  if (source.why == refusal::none) {
-    const strided_view& view = source.view;
-    const bool same_dtype = view.dtype == result.scalar_type();
-    const auto nbytes = static_cast<std::size_t>(result.nbytes());
-    if (same_dtype && nbytes < long_copy && nbytes == view.nbytes &&
-        (result.dim() == 0 || result.strides() == view.strides())) {
-      std::memcpy(result.mutable_data_ptr(), view.data, nbytes);
-      return;
-    }
-    const at::Tensor from = borrow_tensor(view);
-    std::optional<py::gil_scoped_release> without_gil;
-    if (nbytes >= long_copy) without_gil.emplace();
-    result.copy_(from);
-    return;
+  const strided_view& view = source.view;
+  const auto nbytes = static_cast<std::size_t>(result.nbytes());
+  std::optional<py::gil_scoped_release> without_gil;
+  if (nbytes >= long_copy) without_gil.emplace();
+  if (source.why != refusal::none) {
+    copy_refused(source, result);
+  } else if (view.dtype == result.scalar_type() && nbytes == view.nbytes &&
+             (result.dim() == 0 || result.strides() == view.strides())) {
+    copy_bytes(result.mutable_data_ptr(), view.data, nbytes);
+  } else {
+    result.copy_(borrow_tensor(view));
   }
-  // NumPy reads what no tensor can describe. It gives up the GIL itself where the copy is long.
-  if (source.view.dtype != result.scalar_type()) {
-    const at::Tensor native =
-        at::detail::empty_strided_cpu(result.sizes(), result.strides(), source.view.dtype);
-    copy_elements(source, native);
-    const py::gil_scoped_release without_gil;
-    result.copy_(native);
-    return;
-  }
-  const py::array view = make_array(result.mutable_data_ptr(), true, result.sizes(),
-                                    result.strides(), new_descr(result.scalar_type()), {});
-  const auto from = reinterpret_cast<PyObject*>(const_cast<array_object*>(source.array));
-  if (api().copy_into(view.ptr(), from) != 0) throw py::error_already_set();
 }
 
 // A new tensor of the wanted dtype and device with the array's elements.
@@ -161,7 +211,7 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
     const at::IntArrayRef sizes = source.view.sizes();
     const at::Device device = wanted.device.value_or(at::Device(at::kCPU));
     if (device.is_cpu()) {
-      at::Tensor result = at::detail::empty_strided_cpu(sizes, strides, dtype, wanted.pinned);
+      at::Tensor result = new_cpu_tensor(sizes, strides, dtype, wanted.pinned);
       copy_elements(source, result);
       return result;
     }
@@ -169,7 +219,7 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
     if (source.why == refusal::none) {
       from = borrow_tensor(source.view);
     } else {
-      from = at::detail::empty_strided_cpu(sizes, strides, source.view.dtype);
+      from = new_cpu_tensor(sizes, strides, source.view.dtype, /*pinned=*/false);
       copy_elements(source, from);
     }
     const py::gil_scoped_release without_gil;

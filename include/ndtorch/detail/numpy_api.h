@@ -27,7 +27,6 @@ struct numpy_api {
   PyTypeObject* descr_type;
   PyArray_Descr* (*descr_from_type)(int type_num);
   PyObject* (*from_scalar)(PyObject* scalar, PyArray_Descr* dtype);
-  int (*copy_into)(PyObject* target, PyObject* source);
   PyObject* (*new_from_descr)(PyTypeObject* type, PyArray_Descr* dtype, int ndim,
                               npy_intp const* sizes, npy_intp const* strides, void* data, int flags,
                               PyObject* object);
@@ -61,7 +60,6 @@ inline numpy_api load_numpy_api() {
   };
   load(table.descr_from_type, 45);
   load(table.from_scalar, 61);
-  load(table.copy_into, 50);
   load(table.new_from_descr, 94);
   load(table.descr_converter, 174);
   unsigned (*abi_version)() = nullptr;

@@ -1,12 +1,12 @@
 // Python numbers and nested sequences, of numbers or of arrays: their shape, dtype and elements.
 #pragma once
 
-#include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/DefaultDtype.h>
 #include <c10/core/Scalar.h>
 #include <c10/core/ScalarType.h>
 #include <c10/util/DimVector.h>
+#include <ndtorch/detail/allocate.h>
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/copy.h>
 #include <ndtorch/detail/error.h>
@@ -300,7 +300,7 @@ inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
   if (wanted.requires_grad) check_may_require_grad(dtype);
 
   return with_python_errors([&]() -> at::Tensor {
-    at::Tensor result = at::detail::empty_cpu(data.sizes, dtype, wanted.pinned);
+    at::Tensor result = new_cpu_tensor(data.sizes, dtype, wanted.pinned);
     auto* element = static_cast<std::byte*>(result.mutable_data_ptr());
     const std::byte* const end = element + result.nbytes();
     for (const nested_data::leaf& leaf : data.leaves) {

@@ -1,0 +1,130 @@
+// Copies between strided memory of one shape, of any strides, alignment and byte order: what no
+// tensor can describe, and LibTorch's own copy therefore can't read.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
+#include <c10/util/SmallVector.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+namespace ndtorch {
+namespace [[gnu::visibility("hidden")]] detail {
+
+inline std::uint8_t swap_bytes(std::uint8_t word) { return word; }
+inline std::uint16_t swap_bytes(std::uint16_t word) { return __builtin_bswap16(word); }
+inline std::uint32_t swap_bytes(std::uint32_t word) { return __builtin_bswap32(word); }
+inline std::uint64_t swap_bytes(std::uint64_t word) { return __builtin_bswap64(word); }
+
+// `count` words into dense memory. The source's stride is in bytes.
+template <class Word, bool Swap, class Stride>
+void copy_words(std::byte* target, const std::byte* source, Stride stride, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    Word word;
+    std::memcpy(&word, source + i * stride, sizeof(Word));
+    if constexpr (Swap) word = swap_bytes(word);
+    std::memcpy(target + i * static_cast<std::int64_t>(sizeof(Word)), &word, sizeof(Word));
+  }
+}
+
+// The two strides that most memory has are constants of the loop, which the compiler then vectorises.
+template <class Word, bool Swap>
+void copy_row(std::byte* target, const std::byte* source, std::int64_t stride, std::int64_t count) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(Word));
+  if (stride == size) {
+    copy_words<Word, Swap>(target, source, std::integral_constant<std::int64_t, size>(), count);
+  } else if (stride == -size) {
+    copy_words<Word, Swap>(target, source, std::integral_constant<std::int64_t, -size>(), count);
+  } else {
+    copy_words<Word, Swap>(target, source, stride, count);
+  }
+}
+
+using row_copier = void (*)(std::byte*, const std::byte*, std::int64_t, std::int64_t);
+
+inline row_copier find_row_copier(std::size_t word, bool swap) {
+  switch (word) {
+    case 1:
+      return &copy_row<std::uint8_t, false>;
+    case 2:
+      return swap ? &copy_row<std::uint16_t, true> : &copy_row<std::uint16_t, false>;
+    case 4:
+      return swap ? &copy_row<std::uint32_t, true> : &copy_row<std::uint32_t, false>;
+    default:
+      return swap ? &copy_row<std::uint64_t, true> : &copy_row<std::uint64_t, false>;
+  }
+}
+
+// Reads strided memory into dense memory, element by element in the order of the dense one.
+class strided_reader {
+ public:
+  // `strides` are the source's, in bytes; `order` the axes of the dense memory, the innermost first.
+  strided_reader(const std::byte* source, at::IntArrayRef sizes, at::IntArrayRef strides,
+                 at::IntArrayRef order, at::ScalarType dtype, bool swap)
+      : source_(source) {
+    // A complex number is two words, each in its own byte order.
+    const bool complex = c10::isComplexType(dtype);
+    word_ = c10::elementSize(dtype) / (complex ? 2 : 1);
+    words_per_element_ = complex ? 2 : 1;
+    copy_ = find_row_copier(word_, swap);
+    if (complex) axes_.push_back({2, static_cast<std::int64_t>(word_)});
+    for (const std::int64_t i : order) {
+      const axis next{sizes[static_cast<std::size_t>(i)], strides[static_cast<std::size_t>(i)]};
+      if (next.size == 1) continue;
+      if (!axes_.empty() && next.stride == axes_.back().stride * axes_.back().size) {
+        axes_.back().size *= next.size;  // one longer axis
+      } else {
+        axes_.push_back(next);
+      }
+    }
+    if (axes_.empty()) axes_.push_back({1, static_cast<std::int64_t>(word_)});
+  }
+
+  // Elements [begin, end), counted in the dense order, to `target`.
+  void read(std::byte* target, std::int64_t begin, std::int64_t end) const {
+    std::int64_t left = (end - begin) * words_per_element_;
+    std::int64_t index = begin * words_per_element_;
+    c10::SmallVector<std::int64_t, 8> position;
+    const std::byte* source = source_;
+    for (const axis& each : axes_) {
+      position.push_back(index % each.size);
+      index /= each.size;
+      source += position.back() * each.stride;
+    }
+    const axis& inner = axes_.front();
+    while (left > 0) {
+      const std::int64_t count = std::min(left, inner.size - position[0]);
+      copy_(target, source, inner.stride, count);
+      target += static_cast<std::size_t>(count) * word_;
+      left -= count;
+      if (left == 0) return;
+      // To the next row: the inner axis is at its end, and each axis carries to the next.
+      source -= position[0] * inner.stride;
+      position[0] = 0;
+      for (std::size_t i = 1; i < axes_.size(); ++i) {
+        source += axes_[i].stride;
+        if (++position[i] < axes_[i].size) break;
+        source -= axes_[i].size * axes_[i].stride;
+        position[i] = 0;
+      }
+    }
+  }
+
+ private:
+  struct axis {
+    std::int64_t size, stride;
+  };
+
+  const std::byte* source_;
+  c10::SmallVector<axis, 8> axes_;  // the innermost first
+  std::size_t word_;
+  std::int64_t words_per_element_;
+  row_copier copy_;
+};
+
+}  // namespace detail
+}  // namespace ndtorch
