@@ -9,6 +9,7 @@
 #include <ndtorch/to_numpy.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/dlpack.h"
@@ -195,6 +196,25 @@ TEST_P(exchange_device, read_only_memory_is_copied_there_by_the_first_write) {
   EXPECT_EQ(tensor.device(), device());
   EXPECT_EQ(sum_of(tensor), 24);
   EXPECT_EQ(sum_of(source), 15);
+}
+
+TEST(exchange_devices, have_one_name_on_each_side) {
+  const std::pair<at::Device, DLDevice> names[] = {
+      {at::Device("cpu"), {kDLCPU, 0}},      {at::Device("cuda:1"), {kDLCUDA, 1}},
+      {at::Device("xpu:2"), {kDLOneAPI, 2}}, {at::Device("mps:0"), {kDLMetal, 0}},
+      {at::Device("maia:0"), {kDLMAIA, 0}},  {at::Device("inverted:1"), {kDLExtDev, 1}},
+  };
+  for (const auto& [device, named] : names) {
+    SCOPED_TRACE(device.str());
+    EXPECT_EQ(ndtorch::detail::device_of(named), device);
+    const DLDevice again = ndtorch::detail::dlpack_device(device);
+    EXPECT_EQ(again.device_type, named.device_type);
+    EXPECT_EQ(again.device_id, named.device_id);
+  }
+  EXPECT_EQ(ndtorch::detail::dlpack_device(at::Device("cuda")).device_id, 0);
+  // Two names for one, the other way.
+  EXPECT_EQ(ndtorch::detail::device_of({kDLCUDAManaged, 1}), at::Device("cuda:1"));
+  EXPECT_EQ(ndtorch::detail::device_of({kDLROCM, 1}), at::Device("cuda:1"));
 }
 
 TEST(exchange_device_index, must_be_one_that_is_there) {

@@ -207,9 +207,9 @@ inline at::Tensor Tensor(py::handle data) {
 // write. Beside arrays it shares the memory of torch.Tensor objects, of anything with __dlpack__ or
 // __cuda_array_interface__, and of buffers (bytes, bytearray, memoryview, array.array, mmap), which
 // are taken with their own dtype and on the device where they are. Needs the GIL.
-// Throws what tensor() throws; runtime_error for a torch.Tensor that requires grad while gradients are
-// enabled, with numpy()'s words; value_error for memory of one of these that can't be a tensor's;
-// whatever a producer raises.
+// Throws what tensor() throws; runtime_error for a torch.Tensor that requires grad (while gradients
+// are enabled), with numpy()'s words; value_error for memory of one of these that can't be a
+// tensor's; whatever a producer raises.
 inline at::Tensor as_tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("as_tensor");
   return detail::convert(data, detail::read_options(options), detail::sharing::where_possible);
