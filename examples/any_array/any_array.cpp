@@ -1,5 +1,5 @@
-// Functions that take an array from anyone: NumPy, torch, JAX, CuPy, memoryview, array.array. None of
-// these is named here, included or imported: tensor_t finds the memory behind each.
+// Functions that take an array from anyone: NumPy, torch, JAX, CuPy, memoryview, array.array.
+// None of these is named here, included or imported: tensor_t finds the memory behind each.
 #include <ATen/ops/conv1d.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linspace.h>
