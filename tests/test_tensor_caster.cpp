@@ -1,0 +1,144 @@
+// ndtorch/tensor_caster.h: at::Tensor itself as argument and result
+#include <ATen/ops/arange.h>
+#include <ATen/ops/ones.h>
+#include <ndtorch/tensor_caster.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/arrays.h"
+#include "support/support.h"
+
+namespace {
+
+namespace py = pybind11;
+using policy = py::return_value_policy;
+using test::array;
+using test::eval;
+using test::references;
+using test::same_elements;
+
+template <class Function>
+py::cpp_function python(Function&& function, policy how = policy::automatic) {
+  return py::cpp_function(std::forward<Function>(function), how);
+}
+
+TEST(tensor_argument, shares_the_memory_of_every_layout) {
+  at::Tensor seen;
+  const auto see = python([&](const at::Tensor& tensor) { seen = tensor; });
+  for (const char* layout : test::layouts) {
+    SCOPED_TRACE(layout);
+    const py::array source = array(layout);
+    const Py_ssize_t before = references(source);
+    see(source);
+    test::expect_view(seen, source);
+    seen = at::Tensor();
+    EXPECT_EQ(references(source), before);
+  }
+}
+
+TEST(tensor_argument, is_written_where_the_callers_memory_is) {
+  const auto fill = python([](at::Tensor tensor) { tensor.fill_(7); });
+  const py::array source = array("np.zeros((2, 3))");
+  fill(eval("s[:, 1]", py::arg("s") = source));
+  EXPECT_TRUE(same_elements(source, eval("np.array([[0, 7., 0], [0, 7, 0]])")));
+  const py::array read_only = array("np.broadcast_to(0., 3)");
+  fill(read_only);
+  EXPECT_TRUE(same_elements(read_only, eval("np.zeros(3)"))) << "it has a copy of its own";
+}
+
+TEST(tensor_argument, is_copied_in_the_converting_pass_alone) {
+  const auto same = [](const at::Tensor& tensor) { return tensor; };
+  const auto converting = python(same);
+  const py::cpp_function exact(same, py::arg("x").noconvert());
+  for (const char* source : {"np.arange(3)[::-1]", "[1, 2.5]", "3", "np.float32(2)"}) {
+    SCOPED_TRACE(source);
+    const py::object object = eval(source);
+    EXPECT_TRUE(py::cast<bool>(eval("(r == np.asarray(o)).all()", py::arg("r") = converting(object),
+                                    py::arg("o") = object)));
+    EXPECT_EQ(test::raised_by([&] { exact(object); }).type, "TypeError");
+  }
+  for (const char* source : {"'text'", "None", "np.zeros(2, 'O')"}) {
+    SCOPED_TRACE(source);
+    const auto raised = test::raised_by([&] { converting(eval(source)); });
+    EXPECT_EQ(raised.type, "TypeError");
+    EXPECT_CONTAINS(raised.text, "incompatible function arguments");
+  }
+}
+
+TEST(tensor_argument, is_explained) {
+  const auto module = py::reinterpret_steal<py::module_>(PyModule_New("caster"));
+  py::module_(module).def("f", [](const at::Tensor&) {});
+  ndtorch::explain_mismatches(module, "f");
+  const auto raised = test::raised_by([&] { module.attr("f")("text"); });
+  EXPECT_CONTAINS(raised.text, "\n\nWhy:\n    numpy.typing.ArrayLike: can't convert an object");
+}
+
+TEST(tensor_result, is_an_array_on_the_same_memory) {
+  const at::Tensor tensor = at::arange(6, at::kFloat).reshape({2, 3}).t();
+  const py::array result = python([&] { return tensor; })();
+  EXPECT_TRUE(same_elements(result, test::elements(tensor)));
+  EXPECT_EQ(result.data(), tensor.const_data_ptr());
+  const py::array copy = python([&]() -> const at::Tensor& { return tensor; }, policy::copy)();
+  EXPECT_TRUE(same_elements(copy, result));
+  EXPECT_NE(copy.data(), result.data());
+}
+
+TEST(tensor_result, that_numpy_has_no_form_for_is_an_error) {
+  const auto undefined = test::raised_by([] { python([] { return at::Tensor(); })(); });
+  EXPECT_EQ(undefined.type, "TypeError");
+  EXPECT_CONTAINS(undefined.text, "can't convert an undefined tensor to numpy");
+  const auto with_grad =
+      test::raised_by([] { python([] { return at::ones({2}).requires_grad_(); })(); });
+  EXPECT_EQ(with_grad.type, "RuntimeError");
+  EXPECT_CONTAINS(with_grad.text, "Can't call numpy() on Tensor that requires grad.");
+}
+
+TEST(tensor_result, behind_a_pointer_is_taken_over) {
+  const at::Tensor tensor = at::ones({3});
+  const auto uses = tensor.use_count();
+  for (const policy how : {policy::automatic, policy::take_ownership}) {
+    python([&] { return new at::Tensor(tensor); }, how)();
+    EXPECT_EQ(tensor.use_count(), uses);
+  }
+  EXPECT_TRUE(python([]() -> at::Tensor* { return nullptr; })().is_none());
+}
+
+TEST(tensor_result, refers_to_its_parent_where_the_policy_says_so) {
+  struct box {
+    at::Tensor tensor = at::ones({3});
+  };
+  py::object owner = py::class_<box>(py::module_::import("__main__"), "box", py::module_local())
+                         .def(py::init<>())
+                         .def_readonly("tensor", &box::tensor)();
+  const py::object alive = py::module_::import("weakref").attr("ref")(owner);
+  py::object result = owner.attr("tensor");
+  owner = py::object();
+  EXPECT_FALSE(alive().is_none());
+  result = py::object();
+  EXPECT_TRUE(alive().is_none());
+}
+
+TEST(tensors_in_containers, go_both_ways) {
+  using input = std::vector<std::optional<at::Tensor>>;
+  const auto first = python([](const input& batch) {
+    return std::pair(batch.at(0), std::vector<at::Tensor>{batch.at(1).value()});
+  });
+  const py::array source = array("np.arange(3.)");
+  const py::tuple result = first(py::make_tuple(py::none(), source));
+  EXPECT_TRUE(result[0].is_none());
+  EXPECT_EQ(py::array(py::list(result[1])[0]).data(), source.data());
+}
+
+TEST(tensor_signature, is_that_of_any_array) {
+  const auto function =
+      python([](const at::Tensor& x, const std::optional<at::Tensor>&) { return x; });
+  EXPECT_CONTAINS(py::cast<std::string>(function.attr("__doc__")),
+                  "(arg0: numpy.typing.ArrayLike, arg1: numpy.typing.ArrayLike | None) -> "
+                  "numpy.typing.NDArray[typing.Any]");
+}
+
+}  // namespace
