@@ -21,10 +21,9 @@ is a NumPy array in Python, with torch's it is a torch.Tensor."
 
 namespace pybind11::detail {
 
-// "redefinition of type_caster<at::Tensor>" here means that torch/extension.h is included as well: a
-// program may have only one of the two. Drop that include, or this one.
+// The compiler shows this line where torch/extension.h comes after it.
 template <>
-struct type_caster<at::Tensor> {
+struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one of the two headers
   static constexpr auto name = make_caster<ndtorch::tensor_t<>>::name;
 
   bool load(handle source, bool convert) {

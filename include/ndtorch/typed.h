@@ -52,6 +52,9 @@ class tensor_t : public at::Tensor {
 
   static constexpr detail::requirements constraints = detail::fold_constraints<Constraints...>();
 
+  // The initializer above waits until someone asks; contradictions are to be found at once.
+  static_assert((static_cast<void>(detail::fold_constraints<Constraints...>()), true));
+
   // Undefined, as at::Tensor().
   tensor_t() = default;
 
