@@ -1,16 +1,19 @@
-# Compiles SOURCE, and fails unless the compiler refuses it with an error that matches the pattern
-# in the file's first line: // error: <regular expression>
-# A second line, // and: <regular expression>, is for what else the compiler is to print.
-file(STRINGS "${SOURCE}" lines LIMIT_COUNT 2)
-list(GET lines 0 first)
-list(GET lines 1 second)
-if(NOT first MATCHES "^// error: (.+)$")
+# Compiles SOURCE, and fails unless the compiler refuses it and prints what the file's first lines say:
+#   // error: <regular expression>   an error that matches; several lines for several errors
+#   // and: <regular expression>     anything else
+file(STRINGS "${SOURCE}" lines)
+set(patterns "")
+foreach(line IN LISTS lines)
+  if(line MATCHES "^// error: (.+)$")
+    list(APPEND patterns "error:[^\n]*${CMAKE_MATCH_1}")
+  elseif(line MATCHES "^// and: (.+)$")
+    list(APPEND patterns "${CMAKE_MATCH_1}")
+  else()
+    break()
+  endif()
+endforeach()
+if(NOT patterns)
   message(FATAL_ERROR "The first line of ${SOURCE} must be: // error: <regular expression>")
-endif()
-set(pattern "error:[^\n]*${CMAKE_MATCH_1}")
-set(rest "")
-if(second MATCHES "^// and: (.+)$")
-  set(rest "${CMAKE_MATCH_1}")
 endif()
 
 execute_process(
@@ -19,8 +22,8 @@ execute_process(
 if(status EQUAL 0)
   message(FATAL_ERROR "It compiles: ${SOURCE}")
 endif()
-foreach(wanted IN LISTS pattern rest)
-  if(NOT output MATCHES "${wanted}")
-    message(FATAL_ERROR "Nothing matches \"${wanted}\" in\n${output}")
+foreach(pattern IN LISTS patterns)
+  if(NOT output MATCHES "${pattern}")
+    message(FATAL_ERROR "Nothing matches \"${pattern}\" in\n${output}")
   endif()
 endforeach()
