@@ -169,6 +169,9 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   // Never throws for a mismatch, so that the next overload is tried.
   bool load(handle source, bool convert) {
     ndtorch::detail::explanation* const asked = ndtorch::detail::explanation::current();
+    if (asked == nullptr && ndtorch::detail::share_exact_array(source, type::constraints, value_)) {
+      return true;
+    }
     std::string why;
     std::optional<at::Tensor> tensor =
         ndtorch::detail::argument_reader(type::constraints, convert, asked ? &why : nullptr)

@@ -33,18 +33,19 @@ enum class mismatch { none, dtype, device, ndim, sizes, order, read_only };
 // any in an empty tensor.
 inline bool has_order(at::IntArrayRef sizes, at::IntArrayRef strides, axis_order order) {
   if (order == axis_order::kept) return true;
-  std::int64_t expected = 1;
+  std::uint64_t expected = 1;  // may wrap round for a broadcast array, whose strides are 0
   bool dense = true;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     const std::size_t axis = order == axis_order::f ? i : sizes.size() - 1 - i;
     if (sizes[axis] == 0) return true;
-    if (sizes[axis] != 1 && strides[axis] != expected) dense = false;
-    expected *= sizes[axis];
+    if (sizes[axis] != 1 && static_cast<std::uint64_t>(strides[axis]) != expected) dense = false;
+    expected *= static_cast<std::uint64_t>(sizes[axis]);
   }
   return dense;
 }
 
-inline mismatch check_shape(const requirements& wants, at::IntArrayRef sizes) {
+[[gnu::always_inline]] inline mismatch check_shape(const requirements& wants,
+                                                   at::IntArrayRef sizes) {
   if (wants.ndim != any_ndim && static_cast<std::int64_t>(sizes.size()) != wants.ndim) {
     return mismatch::ndim;
   }
@@ -55,9 +56,11 @@ inline mismatch check_shape(const requirements& wants, at::IntArrayRef sizes) {
 }
 
 // The first requirement that the memory doesn't meet. Shapes come before what a conversion mends.
-inline mismatch check_argument(const requirements& wants, at::ScalarType dtype,
-                               at::DeviceType device, at::IntArrayRef sizes,
-                               at::IntArrayRef strides, bool writable) {
+// (Inlined, since the requirements are constants to a caster: what isn't asked isn't checked.)
+[[gnu::always_inline]] inline mismatch check_argument(const requirements& wants,
+                                                      at::ScalarType dtype, at::DeviceType device,
+                                                      at::IntArrayRef sizes,
+                                                      at::IntArrayRef strides, bool writable) {
   if (const mismatch found = check_shape(wants, sizes); found != mismatch::none) return found;
   if (wants.has_dtype() && dtype != wants.dtype) return mismatch::dtype;
   if (wants.has_device && device != wants.device) return mismatch::device;
@@ -120,6 +123,21 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
       break;
   }
   return {};
+}
+
+// Shares an array that is just what is asked for, as most arguments are; false for anything else.
+[[gnu::always_inline]] inline bool share_exact_array(py::handle object, const requirements& wants,
+                                                     at::Tensor& result) {
+  if (!api().is_array(object)) return false;
+  const array_source source = read_array(object);
+  if (source.why != refusal::none) return false;
+  const strided_view& view = source.view;
+  if (check_argument(wants, view.dtype, at::kCPU, view.sizes(), view.strides(), view.writable) !=
+      mismatch::none) {
+    return false;
+  }
+  result = share(object, source, on_read_only::copy_on_write);
+  return true;
 }
 
 // The argument's side of tensor_t's caster and of tensor_t::from.
