@@ -153,10 +153,14 @@ inline void copy_refused(const array_source& source, const at::Tensor& result) {
   });
   c10::DimVector byte_strides(ndim);
   for (std::size_t i = 0; i < ndim; ++i) byte_strides[i] = source.array->strides[i];
-  const strided_reader reader(static_cast<const std::byte*>(view.data), view.sizes(), byte_strides,
-                              order, view.dtype, is_foreign_byte_order(source));
-
   const auto item = static_cast<std::int64_t>(c10::elementSize(view.dtype));
+  // A complex number is two words, each in its own byte order; but ml_dtypes reverses its complex32
+  // as a whole.
+  const bool halves = c10::isComplexType(view.dtype) && source.dtype->is_built_in();
+  const std::int64_t words = halves ? 2 : 1;
+  const strided_reader reader(static_cast<const std::byte*>(view.data), view.sizes(), byte_strides,
+                              order, static_cast<std::size_t>(item / words), words,
+                              is_foreign_byte_order(source));
   auto* const target = static_cast<std::byte*>(result.mutable_data_ptr());
   if (view.dtype == result.scalar_type()) {
     for_pieces(result.numel(), piece_of_copy / item, [&](std::int64_t begin, std::int64_t end) {

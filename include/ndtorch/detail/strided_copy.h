@@ -3,7 +3,6 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/ScalarType.h>
 #include <c10/util/SmallVector.h>
 
 #include <algorithm>
@@ -63,15 +62,12 @@ inline row_copier find_row_copier(std::size_t word, bool swap) {
 class strided_reader {
  public:
   // `strides` are the source's, in bytes; `order` the axes of the dense memory, the innermost first.
+  // An element is `words` words of `word` bytes, whose bytes are reversed where `swap` says so.
   strided_reader(const std::byte* source, at::IntArrayRef sizes, at::IntArrayRef strides,
-                 at::IntArrayRef order, at::ScalarType dtype, bool swap)
-      : source_(source) {
-    // A complex number is two words, each in its own byte order.
-    const bool complex = c10::isComplexType(dtype);
-    word_ = c10::elementSize(dtype) / (complex ? 2 : 1);
-    words_per_element_ = complex ? 2 : 1;
+                 at::IntArrayRef order, std::size_t word, std::int64_t words, bool swap)
+      : source_(source), word_(word), words_per_element_(words) {
     copy_ = find_row_copier(word_, swap);
-    if (complex) axes_.push_back({2, static_cast<std::int64_t>(word_)});
+    if (words > 1) axes_.push_back({words, static_cast<std::int64_t>(word_)});
     for (const std::int64_t i : order) {
       const axis next{sizes[static_cast<std::size_t>(i)], strides[static_cast<std::size_t>(i)]};
       if (next.size == 1) continue;
