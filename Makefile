@@ -26,7 +26,7 @@ embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" 
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage format clean
+.PHONY: help setup demo test build-bench bench bench-guard coverage format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,7 +43,7 @@ setup: $(ready)  ## Only the set-up: the virtual environment and the system's pa
 	@sh tools/system_packages.sh "$(python)"
 
 demo: setup  ## Build and run the examples: C++ works on a photograph that NumPy holds
-	@$(call configure,release,-DNDTORCH_BUILD_TESTS=OFF)
+	@$(call configure,release,-DNDTORCH_BUILD_TESTS=OFF -DNDTORCH_BUILD_BENCHMARKS=OFF)
 	@$(call build,release) --target photo any_array embed
 	@echo
 	@$(embedded) build/release/examples/embed/embed
@@ -57,6 +57,26 @@ test: setup  ## Build and run all tests
 	@$(call build,dev)
 	@ctest --preset dev --parallel $(JOBS)
 	@$(call modules,dev) "$(python)" -m pytest -q tests/python
+
+# What is measured is linked with what the tests don't need: a venv gets it on the first such run.
+ifneq ($(ready),)
+ready_bench := $(VENV)/.ready-bench
+$(ready_bench): $(ready) requirements-bench.txt
+	"$(python)" -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+endif
+
+build-bench: setup $(ready_bench)
+	@sh tools/system_packages.sh "$(python)" benchmarks
+	@$(call configure,release,-DNDTORCH_BUILD_TESTS=OFF -DNDTORCH_BUILD_BENCHMARKS=ON)
+	@$(call build,release) --target benchmarks
+
+bench: build-bench  ## Measure ndtorch beside its peers, and write docs/benchmarks.md
+	@"$(python)" benchmarks/run.py build/release/benchmarks build/release/benchmarks/results.json
+	@"$(python)" benchmarks/report.py build/release/benchmarks/results.json docs
+
+bench-guard: build-bench  ## Compare the hot paths' instruction counts with the committed ones
+	@"$(python)" benchmarks/hot_paths.py $(if $(UPDATE),--update) build/release/benchmarks/hot_paths
 
 coverage: setup  ## Which lines of include/ the tests run
 	@$(call configure,coverage)

@@ -3,7 +3,7 @@
 # Only where that needs no question: on a Debian, as root. Elsewhere the configure step says what is
 # missing, and gets GoogleTest itself.
 #
-#   sh tools/system_packages.sh <python>
+#   sh tools/system_packages.sh <python> [benchmarks]    and what the benchmarks take
 set -eu
 
 missing=""
@@ -13,6 +13,12 @@ missing=""
 import os, sysconfig
 raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))
 ' || missing="$missing python3-dev"
+
+if [ "${2:-}" = benchmarks ]; then
+  [ -f /usr/include/benchmark/benchmark.h ] || [ -f /usr/local/include/benchmark/benchmark.h ] ||
+    missing="$missing libbenchmark-dev"
+  command -v valgrind >/dev/null || missing="$missing valgrind"
+fi
 
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ] || exit 0

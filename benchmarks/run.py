@@ -1,0 +1,86 @@
+"""Measures everything: `conversions` and the parts of calls.py, into one JSON file for report.py.
+
+    run.py <folder of the built programs> <results.json>
+
+What takes a microsecond depends on where a process happens to have its code and its memory, so that is
+measured in several processes, and each one's values are rounds of their own.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+
+CALLS = pathlib.Path(__file__).with_name("calls.py")
+MIN_TIME = 0.04  # seconds for each C++ benchmark in each process
+
+
+def conversions(built):
+    """{row: {who: [seconds]}} of one process."""
+    environment = dict(
+        os.environ, PYTHONHOME=sys.base_prefix, PYTHONPATH=os.pathsep.join(sys.path[1:]))
+    with tempfile.TemporaryDirectory() as directory:
+        out = pathlib.Path(directory, "out.json")
+        subprocess.run(
+            [built / "conversions", f"--benchmark_out={out}", f"--benchmark_min_time={MIN_TIME}"],
+            check=True, env=environment, capture_output=True)
+        times = {}
+        for benchmark in json.loads(out.read_text())["benchmarks"]:
+            row, _, who = benchmark["name"].rpartition("/")
+            assert benchmark["time_unit"] == "ns"
+            times.setdefault(row, {})[who] = [benchmark["cpu_time"] * 1e-9]
+        return times
+
+
+def calls(built, part):
+    environment = dict(os.environ, PYTHONPATH=str(built))
+    done = subprocess.run(
+        [sys.executable, CALLS, part], check=True, env=environment, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
+def machine(built):
+    def package(name):
+        return f"{name} {importlib.metadata.version(name)}"
+
+    cpus = [line.partition(":")[2].strip()
+            for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "CPU": f"{cpus[0] if cpus else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "software": [
+            f"Python {platform.python_version()}",
+            *map(package, ["torch", "numpy", "pybind11", "nanobind", "apache-tvm-ffi"]),
+            json.loads((built / "compiler.json").read_text())["name"],
+        ],
+    }
+
+
+def main():
+    built, output = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
+    values = {}
+    steps = [
+        ("conversions in C++", 15, lambda: conversions(built)),
+        ("calls from Python", 5, lambda: calls(built, "small")),
+        ("large copies", 1, lambda: calls(built, "large")),
+        ("peak memory", 1, lambda: calls(built, "peak")),
+        ("imports", 1, lambda: calls(built, "imports")),
+        ("compile times", 1, lambda: calls(built, "compile")),
+    ]
+    for name, processes, measure in steps:
+        print(f"Measuring {name}", file=sys.stderr, flush=True)
+        for _ in range(processes):
+            for row, times in measure().items():
+                for who, rounds in times.items():
+                    values.setdefault(row, {}).setdefault(who, []).extend(rounds)
+    output.write_text(json.dumps({"machine": machine(built), "values": values}))
+
+
+if __name__ == "__main__":
+    main()
