@@ -26,9 +26,11 @@ def conversions(built):
         os.environ, PYTHONHOME=sys.base_prefix, PYTHONPATH=os.pathsep.join(sys.path[1:]))
     with tempfile.TemporaryDirectory() as directory:
         out = pathlib.Path(directory, "out.json")
-        subprocess.run(
+        done = subprocess.run(
             [built / "conversions", f"--benchmark_out={out}", f"--benchmark_min_time={MIN_TIME}"],
-            check=True, env=environment, capture_output=True)
+            env=environment, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr)
         times = {}
         for benchmark in json.loads(out.read_text())["benchmarks"]:
             row, _, who = benchmark["name"].rpartition("/")

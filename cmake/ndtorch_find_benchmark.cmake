@@ -13,8 +13,7 @@ function(ndtorch_find_benchmark)
     set(CMAKE_COMPILE_WARNING_AS_ERROR OFF)
     FetchContent_Declare(benchmark
       GIT_REPOSITORY https://github.com/google/benchmark.git
-      GIT_TAG v1.9.4
-      GIT_SHALLOW ON)
+      GIT_TAG eddb0241389718a23a42db6af5f0164b6e0139af)  # v1.9.4
     FetchContent_MakeAvailable(benchmark)
   endif()
 endfunction()
