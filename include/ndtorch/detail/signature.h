@@ -26,15 +26,15 @@ constexpr std::size_t length_of(const char* text) {
   return length;
 }
 
-constexpr const char* dtype_name(at::ScalarType type) {
-  const dtype_entry* entry = find_dtype(type);
-  return entry != nullptr ? entry->name : "";
+// By value: with UBSan, g++ takes no comparison of find_dtype()'s pointer for a constant.
+constexpr dtype_entry entry_or_nothing(at::ScalarType type) {
+  const std::int8_t position = entry_of_scalar_type[static_cast<std::size_t>(type)];
+  return position == no_entry ? dtype_entry{type, 0, 0, 0, "", kDLInt} : dtypes[position];
 }
 
-constexpr bool is_built_in(at::ScalarType type) {
-  const dtype_entry* entry = find_dtype(type);
-  return entry != nullptr && entry->is_built_in();
-}
+constexpr const char* dtype_name(at::ScalarType type) { return entry_or_nothing(type).name; }
+
+constexpr bool is_built_in(at::ScalarType type) { return entry_or_nothing(type).is_built_in(); }
 
 template <at::ScalarType Type>
 constexpr auto dtype_text() {
