@@ -17,7 +17,7 @@ ready := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 endif
 
-configure = cmake --preset $(1) -G Ninja -DPython_EXECUTABLE="$(python)" $(2)
+configure = cmake --preset $(1) $$(command -v ninja >/dev/null && echo -G Ninja) -DPython_EXECUTABLE="$(python)" $(2)
 build = cmake --build --preset $(1) --parallel $(JOBS)
 # Where Python finds the modules that were built for the examples and the tests.
 modules = PYTHONPATH="$$(echo build/$(1)/examples/* build/$(1)/tests/modules | tr ' ' :)"
