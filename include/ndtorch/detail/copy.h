@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty_strided.h>
 #include <c10/util/DimVector.h>
 #include <ndtorch/detail/allocate.h>
 #include <ndtorch/detail/array.h>
@@ -227,8 +226,9 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
       copy_elements(source, from);
     }
     const py::gil_scoped_release without_gil;
+    // Not at::empty_strided: its header would make this one take twice as long to compile.
     at::Tensor result =
-        at::empty_strided(sizes, strides, at::TensorOptions().dtype(dtype).device(device));
+        from.new_empty_strided(sizes, strides, at::TensorOptions().dtype(dtype).device(device));
     result.copy_(from);
     return result;
   });
