@@ -102,13 +102,13 @@ inline bool may_be_written(const at::Storage& storage) {
 // A Python object that keeps a storage alive. The storage may not grow any more: that would move
 // the memory from under the array (PyTorch does the same in tensor_to_numpy).
 inline py::object hold_storage(const at::Storage& storage) {
-  static constexpr char name[] = "ndtorch.storage";
   auto owner = c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(storage.unsafeGetStorageImpl());
   owner->set_resizable(false);
-  PyObject* const capsule = PyCapsule_New(owner.get(), name, [](PyObject* self) {
+  // Without a name, which would be compared at the end of each array.
+  PyObject* const capsule = PyCapsule_New(owner.get(), nullptr, [](PyObject* self) {
     // A reference that goes out of scope at once.
     c10::intrusive_ptr<c10::StorageImpl>::reclaim(
-        static_cast<c10::StorageImpl*>(PyCapsule_GetPointer(self, name)));
+        static_cast<c10::StorageImpl*>(PyCapsule_GetPointer(self, nullptr)));
   });
   if (capsule == nullptr) throw py::error_already_set();
   owner.release();  // the capsule has it now
