@@ -24,7 +24,6 @@ using array_object = PyArrayObject_fields;
 struct numpy_api {
   PyTypeObject* array_type;
   PyTypeObject* generic_type;  // numpy.generic, the base of all NumPy scalars
-  PyTypeObject* descr_type;
   PyArray_Descr* (*descr_from_type)(int type_num);
   PyObject* (*from_scalar)(PyObject* scalar, PyArray_Descr* dtype);
   PyObject* (*new_from_descr)(PyTypeObject* type, PyArray_Descr* dtype, int ndim,
@@ -53,7 +52,6 @@ inline numpy_api load_numpy_api() {
 
   numpy_api table{};
   table.array_type = static_cast<PyTypeObject*>(slot[2]);
-  table.descr_type = static_cast<PyTypeObject*>(slot[3]);
   table.generic_type = static_cast<PyTypeObject*>(slot[10]);
   const auto load = [slot](auto& function, int number) {
     function = reinterpret_cast<std::decay_t<decltype(function)>>(slot[number]);
