@@ -20,6 +20,8 @@ namespace [[gnu::visibility("hidden")]] detail {
 // From this size on NumPy asks for huge pages too (numpy/_core/src/multiarray/alloc.c, 2.4).
 inline constexpr std::size_t large_memory = std::size_t{1} << 22;
 
+inline constexpr std::size_t huge_page = std::size_t{1} << 21;
+
 // CPU memory in huge pages, where the system has them: a copy into fresh memory mostly waits for
 // pages, and LibTorch's own allocator gets small ones.
 class huge_page_allocator final : public c10::Allocator {
@@ -31,7 +33,6 @@ class huge_page_allocator final : public c10::Allocator {
   }
 
   at::DataPtr allocate(std::size_t nbytes) override {
-    constexpr std::size_t huge_page = std::size_t{1} << 21;
     constexpr std::size_t cache_line = 64;
     void* data = nullptr;
     const std::size_t alignment = nbytes >= large_memory ? huge_page : cache_line;

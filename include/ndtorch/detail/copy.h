@@ -129,8 +129,12 @@ inline c10::DimVector copy_strides(const array_source& source, axis_order wanted
 // Below this many bytes a copy takes less time than other threads need to notice a released GIL.
 inline constexpr std::size_t long_copy = std::size_t{1} << 18;
 
-// What one thread copies at a time: long enough to be worth a thread's while.
-inline constexpr std::int64_t piece_of_copy = std::int64_t{1} << 20;  // bytes
+// What one thread copies at a time, in bytes: a whole page, since two threads that meet a new page at
+// once both fill it with zeros, and one of them in vain.
+inline constexpr std::int64_t piece_of_copy = huge_page;
+
+// A buffer that stays in the cache.
+inline constexpr std::int64_t buffer_of_copy = std::int64_t{1} << 17;  // bytes
 
 inline void copy_bytes(void* target, const void* source, std::size_t nbytes) {
   for_pieces(static_cast<std::int64_t>(nbytes), piece_of_copy,
@@ -167,10 +171,10 @@ inline void copy_refused(const array_source& source, const at::Tensor& result) {
     });
     return;
   }
-  // Cast through a small buffer, which stays in the cache.
+  // Cast through a small buffer.
   strided_view part;
   part.ndim = 1;
-  part.size_of[0] = std::min(result.numel(), piece_of_copy / 8 / item);
+  part.size_of[0] = std::min(result.numel(), buffer_of_copy / item);
   const at::Tensor buffer = new_cpu_tensor({part.size_of[0]}, view.dtype, /*pinned=*/false);
   auto* const native = static_cast<std::byte*>(buffer.mutable_data_ptr());
   const auto result_item = static_cast<std::int64_t>(c10::elementSize(result.scalar_type()));
@@ -244,10 +248,17 @@ inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
 inline at::Tensor copy(const at::Tensor& source, const target& wanted) {
   return with_python_errors([&] {
     const py::gil_scoped_release without_gil;
-    at::Tensor result = source.to(at::TensorOptions()
-                                      .dtype(wanted.dtype.value_or(source.scalar_type()))
-                                      .device(wanted.device.value_or(source.device())),
-                                  /*non_blocking=*/false, /*copy=*/true);
+    const at::ScalarType dtype = wanted.dtype.value_or(source.scalar_type());
+    const at::Device device = wanted.device.value_or(source.device());
+    at::Tensor result;
+    if (source.is_cpu() && device.is_cpu() && !source.requires_grad() &&
+        source.is_non_overlapping_and_dense()) {
+      result = new_cpu_tensor(source.sizes(), source.strides(), dtype, /*pinned=*/false);
+      result.copy_(source);
+    } else {
+      result = source.to(at::TensorOptions().dtype(dtype).device(device), /*non_blocking=*/false,
+                         /*copy=*/true);
+    }
     if (wanted.order == axis_order::c) result = result.contiguous();
     if (wanted.order == axis_order::f) {
       result = result.permute(reversed_axes(result)).contiguous().permute(reversed_axes(result));
