@@ -1,6 +1,6 @@
 """Times whole calls from Python: ndtorch's functions beside those that a user would pick instead.
 
-    calls.py small | large | peak | imports | compile
+    calls.py small | large | parts | peak | imports | compile
 
 Each part prints a JSON object {row: {who: [one value a round]}}, in seconds or in bytes. In each round
 all of a row's functions take turns, so that whatever else the machine does falls on all of them;
@@ -10,6 +10,7 @@ report.py divides round by round. PYTHONPATH has to name the folder of the built
 import argparse
 import importlib.util
 import json
+import mmap
 import os
 import pathlib
 import resource
@@ -151,6 +152,53 @@ def large():
         rounds=25)
 
 
+def parts():
+    """What large copies consist of: rows of CPU time in the program and in the kernel, of time on the wall,
+    and of page faults. Two of the parts, fresh memory and a copy without it, stand alone too."""
+    import numpy as np
+    import torch
+
+    import calls_ndtorch as ours
+
+    a = large_arrays()
+    kept, kept_array = torch.ones(len(a["float32"])), np.ones_like(a["float32"])
+    shared = torch.from_numpy(a["float32"])
+
+    def touch(advice):
+        """Memory of 64 MB, aligned as huge pages ask, and one byte written to each small page."""
+        size, huge_page = a["float32"].nbytes, 2 << 20
+        with mmap.mmap(-1, size + huge_page, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+            memory.madvise(advice)
+            pages = np.frombuffer(memory, "uint8")
+            start = -pages.ctypes.data % huge_page
+            pages[start:start + size:mmap.PAGESIZE] = 1
+            del pages
+
+    def measured(call):
+        before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        call()
+        wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+        return {"program": after.ru_utime - before.ru_utime, "kernel": after.ru_stime - before.ru_stime,
+                "wall": wall, "faults": after.ru_minflt - before.ru_minflt}
+
+    ways = {
+        "`tensor(a)`": lambda: ours.tensor(a["float32"]),
+        "`torch.tensor`": lambda: torch.tensor(a["float32"]),
+        "`np.copy`": lambda: np.copy(a["float32"]),
+        "`tensor(a)`, byte-swapped": lambda: ours.tensor(a["swapped"]),
+        "`astype`, byte-swapped": lambda: a["swapped"].astype("float32"),
+        "only fresh memory, small pages": lambda: touch(mmap.MADV_NOHUGEPAGE),
+        "only fresh memory, huge pages": lambda: touch(mmap.MADV_HUGEPAGE),
+        "only the copy, `np.copyto`": lambda: np.copyto(kept_array, a["float32"]),
+        "only the copy, `Tensor.copy_`": lambda: kept.copy_(shared),
+        "only the copy, `np.copyto`, byte-swapped": lambda: np.copyto(kept_array, a["swapped"]),
+    }
+    done = interleave(
+        {"": {way: lambda call=call: measured(call) for way, call in ways.items()}}, rounds=25)
+    return {f"part {name}": {way: [one[name] for one in rounds] for way, rounds in done[""].items()}
+            for name in ["program", "kernel", "wall", "faults"]}
+
+
 def memory(key):
     """VmRSS or VmHWM (its high-water mark) of this process, in bytes."""
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
@@ -231,15 +279,16 @@ def compile_():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parts = {"small": small, "large": large, "peak": peak, "imports": imports, "compile": compile_}
+    measures = {"small": small, "large": large, "parts": parts, "peak": peak, "imports": imports,
+                "compile": compile_}
     inner = {"peak_of": peak_of, "import_of": import_of}
-    parser.add_argument("part", choices=[*parts, *inner])
+    parser.add_argument("part", choices=[*measures, *inner])
     parser.add_argument("argument", nargs="?", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part in inner:
         print(inner[arguments.part](arguments.argument))
     else:
-        json.dump(parts[arguments.part](), sys.stdout)
+        json.dump(measures[arguments.part](), sys.stdout)
 
 
 if __name__ == "__main__":

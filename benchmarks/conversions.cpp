@@ -3,7 +3,6 @@
 #include <ATen/DLConvertor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <benchmark/benchmark.h>
 #include <ndtorch/ndtorch.h>
 #include <pybind11/embed.h>
@@ -15,6 +14,8 @@
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "by_hand.h"
 
 namespace py = pybind11;
 
@@ -32,21 +33,8 @@ at::Tensor by_ndtorch(py::handle array) { return ndtorch::from_numpy(array); }
 
 at::Tensor by_torch(py::handle array) { return torch::utils::tensor_from_numpy(array.ptr()); }
 
-// The usual hand-written form: a typed array, from_blob, and a deleter that takes the GIL.
-at::Tensor by_hand(py::handle object) {
-  auto array = py::reinterpret_borrow<py::array_t<float>>(object);
-  std::vector<std::int64_t> sizes(array.shape(), array.shape() + array.ndim());
-  std::vector<std::int64_t> strides(array.strides(), array.strides() + array.ndim());
-  for (auto& stride : strides) stride /= static_cast<std::int64_t>(sizeof(float));
-  void* const data = array.mutable_data();
-  auto* const owner = new py::array_t<float>(std::move(array));
-  return at::from_blob(
-      data, sizes, strides,
-      [owner](void*) {
-        const py::gil_scoped_acquire gil;
-        delete owner;
-      },
-      at::kFloat);
+at::Tensor import_by_hand(py::handle array) {
+  return by_hand::to_tensor(py::reinterpret_borrow<py::array_t<float>>(array));
 }
 
 at::Tensor by_dlpack(py::handle array) {
@@ -102,14 +90,7 @@ py::object export_torch(const at::Tensor& tensor) {
   return py::reinterpret_steal<py::object>(torch::utils::tensor_to_numpy(tensor));
 }
 
-py::object export_by_hand(const at::Tensor& tensor) {
-  const py::capsule owner(new at::Tensor(tensor),
-                          [](void* object) { delete static_cast<at::Tensor*>(object); });
-  std::vector<py::ssize_t> shape(tensor.sizes().begin(), tensor.sizes().end());
-  std::vector<py::ssize_t> strides(tensor.strides().begin(), tensor.strides().end());
-  for (auto& stride : strides) stride *= static_cast<py::ssize_t>(sizeof(float));
-  return py::array_t<float>(shape, strides, tensor.data_ptr<float>(), owner);
-}
+py::object export_by_hand(const at::Tensor& tensor) { return by_hand::to_array(tensor); }
 
 py::object export_floor(const at::Tensor& tensor) {
   const auto& api = ndtorch::detail::api();
@@ -159,7 +140,7 @@ void register_all() {
     };
     add("ndtorch", by_ndtorch);
     add("torch", by_torch);
-    add("by hand", by_hand);
+    add("by hand", import_by_hand);
     add("dlpack", by_dlpack);
     add("floor", by_floor);
   };

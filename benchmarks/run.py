@@ -71,6 +71,7 @@ def main():
         ("conversions in C++", 15, lambda: conversions(built)),
         ("calls from Python", 5, lambda: calls(built, "small")),
         ("large copies", 1, lambda: calls(built, "large")),
+        ("what large copies consist of", 1, lambda: calls(built, "parts")),
         ("peak memory", 1, lambda: calls(built, "peak")),
         ("imports", 1, lambda: calls(built, "imports")),
         ("compile times", 1, lambda: calls(built, "compile")),

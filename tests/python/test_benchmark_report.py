@@ -19,6 +19,7 @@ def results():
     rows = [(row, who) for _, row, ours, peers in report.ROWS + report.MORE
             for who in [ours, *(peer[0] for peer in peers)]]
     rows += [(row, who) for _, row, columns in report.CALLS for who in columns]
+    rows += [(f"part {part}", "a way to copy") for part in report.PARTS]
     values = {}
     for row, who in rows:
         values.setdefault("peak float32" if row == "peak" else row, {})[who] = [1.0] * 5
@@ -72,6 +73,7 @@ def test_a_second_run_replaces_what_the_first_put_into_the_docs(results, tmp_pat
         pages.append(page.read_text())
         copy = f"| `np.copy` | {seconds:.2f} | {seconds:.2f}–{seconds:.2f} | 1.05 |"
         assert copy in pages[-1]
+        assert "| a way to copy | 1000.0 | 1000.0 | 1000.0 | 1 |" in pages[-1]
         assert copy in done.stdout
     assert pages[1].startswith("before\n") and pages[1].endswith("\nafter\n")
     assert pages[0].count("\n") == pages[1].count("\n")
