@@ -7,6 +7,8 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/StorageImpl.h>
+#include <c10/util/intrusive_ptr.h>
 #include <ndtorch/ndtorch.h>
 
 #include <chrono>
@@ -290,6 +292,32 @@ TEST(export_before_the_first_write, keeps_the_old_content) {
   tensor.zero_();
   EXPECT_TRUE(same_elements(before, source));
   EXPECT_EQ(before.data(), source.data());
+}
+
+// The tensor copies on write, as was decided when it was made: the export is of the copy, and holds it.
+TEST(export_before_the_first_write, of_an_array_that_became_writable_is_of_the_tensors_own_memory) {
+  for (const bool keeps_array : {true, false}) {
+    py::object source = eval("np.arange(1000.)");
+    source.attr("flags").attr("writeable") = false;
+    at::Tensor tensor = ndtorch::from_numpy(source);
+    source.attr("flags").attr("writeable") = true;
+    if (!keeps_array) source = py::none();
+
+    const py::array exported = ndtorch::numpy(tensor);
+    EXPECT_TRUE(share_memory(tensor, exported));
+    EXPECT_TRUE(exported.writeable());
+    tensor.add_(1);
+    EXPECT_EQ(exported.attr("sum")().cast<double>(), 500500);
+    const c10::weak_intrusive_ptr<c10::StorageImpl> storage(
+        c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(
+            tensor.storage().unsafeGetStorageImpl()));
+    tensor.reset();
+    EXPECT_FALSE(storage.expired()) << "the export holds it";
+    if (keeps_array) {
+      EXPECT_EQ(references(source), 1);
+      EXPECT_EQ(source.attr("sum")().cast<double>(), 499500);
+    }
+  }
 }
 
 TEST(export_after_the_first_write, is_writable_and_does_not_share_with_the_array) {

@@ -37,9 +37,11 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
   const at::Storage& storage = with_python_errors([&]() -> auto& { return tensor.storage(); });
   // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
-  PyObject* const holder = holder_of(storage);
+  PyObject* holder = holder_of(storage);
   const bool writable = holder == nullptr || may_be_written(holder);
   void* const data = memory_of(tensor, writable);
+  // The memory of an array that became writable since it came has been left just now.
+  if (writable && holder != nullptr) holder = holder_of(storage);
   py::object base = holder == nullptr        ? hold_storage(storage)
                     : api().is_array(holder) ? original_array(holder)
                                              : py::reinterpret_borrow<py::object>(holder);
