@@ -92,8 +92,8 @@ class dlpack_exporter {
       tensor = with_python_errors([&] { return tensor.clone(); });
       is_copy = true;
     }
-    const bool versioned = !max_version.is_none() &&
-                           py::object(max_version[py::int_(0)]).cast<int>() >= DLPACK_MAJOR_VERSION;
+    const bool versioned = !max_version.is_none() && py::object(max_version[py::int_(0)]) >=
+                                                         py::object(py::int_(DLPACK_MAJOR_VERSION));
     if (must_share && !versioned && !may_be_written(tensor.storage())) {
       throw py::buffer_error(
           "can't export a tensor on read-only memory without a copy: only DLPack 1.0 can say that "

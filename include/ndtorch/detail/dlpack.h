@@ -276,6 +276,10 @@ inline const DLPackExchangeAPI* exchange_table(py::handle type) {
 
 // Throws what a function of the table raised. To its words, PyTorch's adds C++'s backtrace.
 [[noreturn]] inline void throw_table_error() {
+  if (PyErr_Occurred() == nullptr) {
+    throw std::runtime_error(
+        "a function of __dlpack_c_exchange_api__ failed without an exception.");
+  }
   py::error_already_set error;
   const std::string text = py::str(error.value());
   const std::size_t backtrace = text.find("\nException raised from ");
@@ -326,7 +330,9 @@ inline at::Tensor call_dlpack(py::handle object) {
 // LibTorch's, whose work is on the stream that is current here too.
 inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
   const DLPackExchangeAPI* const table = exchange_table(py::type::handle_of(object));
-  if (table == nullptr) return call_dlpack(object);
+  if (table == nullptr || table->managed_tensor_from_py_object_no_sync == nullptr) {
+    return call_dlpack(object);
+  }
   DLManagedTensorVersioned* managed = nullptr;
   if (table->managed_tensor_from_py_object_no_sync(object.ptr(), &managed) != 0) {
     throw_table_error();

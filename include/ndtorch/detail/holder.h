@@ -91,8 +91,10 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   if (interface.contains("mask") && !interface["mask"].is_none()) {
     refuse("its mask would be lost. Fill the masked values first.");
   }
+  const py::object typestr = interface["typestr"];
+  if (!py::isinstance<py::str>(typestr)) refuse("typestr must be a string.");  // None is float64
   PyArray_Descr* descr = nullptr;
-  if (api().descr_converter(py::object(interface["typestr"]).ptr(), &descr) == 0) {
+  if (api().descr_converter(typestr.ptr(), &descr) == 0) {
     throw py::error_already_set();
   }
   const auto dtype = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(descr));
@@ -107,7 +109,9 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   if (data.size() != 2) refuse("data must be (pointer, read-only flag).");
   view.data = PyLong_AsVoidPtr(py::object(data[0]).ptr());
   if (view.data == nullptr && PyErr_Occurred() != nullptr) throw py::error_already_set();
-  view.writable = !data[1].cast<bool>();
+  const int read_only = PyObject_IsTrue(py::object(data[1]).ptr());
+  if (read_only < 0) throw py::error_already_set();
+  view.writable = read_only == 0;
 
   const auto shape = read_ints(interface["shape"]);
   if (shape.size() > max_ndim) refuse("it has more than 64 dimensions.");
@@ -145,7 +149,12 @@ inline strided_view read_cuda_array(const py::dict& interface) {
 }
 
 inline at::Tensor share_cuda_array(py::handle object) {
-  const auto interface = py::object(object.attr("__cuda_array_interface__")).cast<py::dict>();
+  const py::object described = object.attr("__cuda_array_interface__");
+  if (!py::isinstance<py::dict>(described)) {
+    throw py::type_error(c10::str("__cuda_array_interface__ of a ", type_name(object),
+                                  " must be a dict (got ", type_name(described), ")."));
+  }
+  const auto interface = py::reinterpret_borrow<py::dict>(described);
   strided_view view = read_cuda_array(interface);
   check_device(view.device);
   // A capsule, whose name says whether the memory may be written.
@@ -160,7 +169,7 @@ inline at::Tensor share_cuda_array(py::handle object) {
                                        : at::Device(at::kCUDA, 0);
     const py::object stream = interface.attr("get")("stream");
     if (!stream.is_none()) {
-      if (stream.cast<std::uintptr_t>() == 1) {
+      if (stream.equal(py::int_(1))) {
         wait_for_default_stream(view.device);
       } else {
         // There is no way to wait for a foreign stream alone without CUDA's own headers.

@@ -125,10 +125,11 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
   return {};
 }
 
-// Shares an array that is just what is asked for, as most arguments are; false for anything else.
+// Shares an array that is just what is asked for, as most arguments are; false for anything else, and
+// for subclasses, since those may raise when they are asked for a mask.
 [[gnu::always_inline]] inline bool share_exact_array(py::handle object, const requirements& wants,
                                                      at::Tensor& result) {
-  if (!api().is_array(object)) return false;
+  if (Py_TYPE(object.ptr()) != api().array_type) return false;
   const array_source source = read_array(object);
   if (source.why != refusal::none) return false;
   const strided_view& view = source.view;
