@@ -99,7 +99,7 @@ function(ndtorch_find_dependencies)
 
   add_library(ndtorch::dependencies INTERFACE IMPORTED GLOBAL)
   target_include_directories(ndtorch::dependencies INTERFACE ${numpy_include})
-  target_link_libraries(ndtorch::dependencies INTERFACE pybind11::pybind11 ndtorch::torch)
+  target_link_libraries(ndtorch::dependencies INTERFACE pybind11::pybind11 ndtorch::torch ${CMAKE_DL_LIBS})
 endfunction()
 
 # From the header, since a target says no version and a project may have brought its own.

@@ -7,6 +7,7 @@
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/dlpack.h>
 #include <ndtorch/detail/error.h>
+#include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
@@ -83,7 +84,7 @@ class dlpack_exporter {
                                         " Copy it there first, with tensor.to(device)."));
       }
       tensor = with_python_errors([&] {
-        const py::gil_scoped_release without_gil;
+        const gil_release without_gil;
         return tensor.cpu();
       });
       is_copy = true;
@@ -112,7 +113,7 @@ class dlpack_exporter {
   static void order_after_us(const py::object& stream, at::Device device) {
     if (device.is_cpu() || (!stream.is_none() && stream.cast<std::int64_t>() == -1)) return;
     with_python_errors([&] {
-      const py::gil_scoped_release without_gil;
+      const gil_release without_gil;
       const c10::impl::VirtualGuardImpl guard(device.type());
       guard.synchronizeStream(guard.getStream(device));
     });

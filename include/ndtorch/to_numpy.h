@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/error.h>
+#include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
@@ -90,7 +91,7 @@ inline py::array to_numpy(const at::Tensor& tensor) {
         "for example with at::empty_like(tensor, at::kCPU).");
   }
   const at::Tensor plain = detail::with_python_errors([&] {
-    const py::gil_scoped_release without_gil;
+    const detail::gil_release without_gil;
     at::Tensor result = tensor.requires_grad() ? tensor.detach() : tensor;
     if (!on_cpu) result = result.cpu();
     if (result.is_conj()) result = result.resolve_conj();
@@ -113,7 +114,7 @@ py::array to_numpy(const at::Tensor& tensor) {
     return to_numpy(tensor);  // throws: a cast would change what these errors say
   }
   const at::Tensor cast = detail::with_python_errors([&] {
-    const py::gil_scoped_release without_gil;
+    const detail::gil_release without_gil;
     // The side with fewer bytes crosses the bus.
     if (c10::elementSize(type) <= c10::elementSize(tensor.scalar_type())) {
       return tensor.detach().to(type).cpu();

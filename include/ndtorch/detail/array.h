@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ndtorch/detail/error.h>
+#include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/dtype.h>
@@ -143,6 +144,7 @@ inline array_source require_array(py::handle object) {
 inline py::array make_array(void* data, bool writable, at::IntArrayRef sizes,
                             at::IntArrayRef strides, PyArray_Descr* dtype, py::object base) {
   static_assert(sizeof(npy_intp) == sizeof(std::int64_t), "ndtorch needs a 64-bit platform");
+  check_interpreter();
   std::array<npy_intp, max_ndim> byte_strides;
   const npy_intp item = item_size(dtype);
   for (std::size_t i = 0; i < sizes.size(); ++i) byte_strides[i] = strides[i] * item;

@@ -7,6 +7,7 @@
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
+#include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/parallel.h>
 #include <ndtorch/detail/strided_copy.h>
 #include <ndtorch/detail/strided_view.h>
@@ -199,7 +200,7 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
   if (result.numel() == 0) return;
   const strided_view& view = source.view;
   const auto nbytes = static_cast<std::size_t>(result.nbytes());
-  std::optional<py::gil_scoped_release> without_gil;
+  std::optional<gil_release> without_gil;
   if (nbytes >= long_copy) without_gil.emplace();
   if (source.why != refusal::none) {
     copy_refused(source, result);
@@ -229,7 +230,7 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
       from = new_cpu_tensor(sizes, strides, source.view.dtype, /*pinned=*/false);
       copy_elements(source, from);
     }
-    const py::gil_scoped_release without_gil;
+    const gil_release without_gil;
     // Not at::empty_strided: its header would make this one take twice as long to compile.
     at::Tensor result =
         from.new_empty_strided(sizes, strides, at::TensorOptions().dtype(dtype).device(device));
@@ -247,7 +248,7 @@ inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
 // The same of a tensor, which stays on its device unless another is wanted.
 inline at::Tensor copy(const at::Tensor& source, const target& wanted) {
   return with_python_errors([&] {
-    const py::gil_scoped_release without_gil;
+    const gil_release without_gil;
     const at::ScalarType dtype = wanted.dtype.value_or(source.scalar_type());
     const at::Device device = wanted.device.value_or(source.device());
     at::Tensor result;

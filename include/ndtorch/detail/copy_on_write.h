@@ -6,6 +6,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/util/Exception.h>
+#include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/owner.h>
 
 #include <mutex>
@@ -70,8 +71,8 @@ inline void move_to_own_memory(c10::StorageImpl* storage) {
     std::swap(shared, storage->_mutable_data_ptr_no_checks());
     storage->clear_materializer();
   }
-  if (interpreter_is_going() || PyGILState_Check() != 0) return;
-  release_later(shared.release_context());
+  if (may_touch_objects()) return;
+  if (const interpreter_claim claim; claim) release_later(shared.release_context());
 }
 
 inline void make_copy_on_write(c10::StorageImpl& storage) {

@@ -5,6 +5,7 @@
 // constants come from its headers here; they need neither.
 #pragma once
 
+#include <ndtorch/detail/interpreter.h>
 #include <numpy/ndarraytypes.h>
 #include <pybind11/pybind11.h>
 
@@ -12,9 +13,6 @@
 #include <type_traits>
 
 namespace ndtorch {
-
-namespace py = pybind11;
-
 namespace [[gnu::visibility("hidden")]] detail {
 
 // An ndarray's fields. NumPy declares PyArrayObject as this struct or as an opaque one, by a macro
@@ -81,6 +79,8 @@ inline const numpy_api& api() {
   const numpy_api* found = loaded.load(std::memory_order_acquire);
   if (found == nullptr) {
     static numpy_api table;
+    follow_interpreter();
+    call_at_end([] { loaded = nullptr; });
     const numpy_api fresh = load_numpy_api();
     if ((found = loaded.load(std::memory_order_acquire)) == nullptr) {
       table = fresh;

@@ -7,6 +7,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/util/intrusive_ptr.h>
+#include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <pybind11/pybind11.h>
 
@@ -16,27 +17,28 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-inline bool interpreter_is_going() {
-#if PY_VERSION_HEX >= 0x030D0000
-  return Py_IsInitialized() == 0 || Py_IsFinalizing() != 0;
-#else
-  return Py_IsInitialized() == 0 || _Py_IsFinalizing() != 0;
-#endif
-}
-
 // Drops a reference from wherever the last tensor dies: any thread, with or without the GIL. Once
-// the interpreter goes, nobody may touch its objects (and a thread that asks for the GIL never gets
-// it): the reference is leaked then.
+// the interpreter goes, no other thread may touch its objects: the reference is leaked then.
 inline void release_reference(void* object) {
-  if (Py_IsInitialized() == 0) return;
-  if (PyGILState_Check() != 0) {  // who has the GIL keeps the interpreter from going
+  if (may_touch_objects()) {
     Py_DECREF(static_cast<PyObject*>(object));
     return;
   }
-  if (interpreter_is_going()) return;
-  const PyGILState_STATE state = PyGILState_Ensure();
-  Py_DECREF(static_cast<PyObject*>(object));
-  PyGILState_Release(state);
+#if PY_VERSION_HEX >= 0x030C0000
+  // A subinterpreter's thread state makes room for the main one's.
+  PyThreadState* const other = has_gil() ? PyEval_SaveThread() : nullptr;
+#endif
+  {
+    const interpreter_claim claim;
+    if (claim) {
+      const PyGILState_STATE state = PyGILState_Ensure();
+      Py_DECREF(static_cast<PyObject*>(object));
+      PyGILState_Release(state);
+    }
+  }
+#if PY_VERSION_HEX >= 0x030C0000
+  if (other != nullptr) PyEval_RestoreThread(other);
+#endif
 }
 
 // The deleter's address marks a storage over a Python object's memory. Every extension module has
@@ -47,9 +49,10 @@ inline c10::DeleterFnPtr object_deleter() {
   c10::DeleterFnPtr deleter = shared.load(std::memory_order_acquire);
   if (deleter != nullptr) return deleter;
 
+  follow_interpreter();
+  call_at_end([] { shared = nullptr; });
   static constexpr char name[] = "ndtorch.object_deleter";
   PyObject* const state = PyInterpreterState_GetDict(PyInterpreterState_Get());
-  if (state == nullptr) return &release_reference;  // then each module knows its own objects only
   PyObject* capsule = PyDict_GetItemString(state, name);
   if (capsule == nullptr) {
     const auto made = py::reinterpret_steal<py::object>(
@@ -68,6 +71,7 @@ inline c10::DeleterFnPtr object_deleter() {
 // names below. Takes a new reference. Needs the GIL.
 inline at::DataPtr hold_object(void* data, PyObject* object, at::Device device) {
   const c10::DeleterFnPtr deleter = object_deleter();
+  check_interpreter();
   Py_INCREF(object);
   return {data, object, deleter, device};
 }

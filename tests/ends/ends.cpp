@@ -1,0 +1,390 @@
+// How a process ends, and what may outlive what. Each case is a process of its own, `ends <case>`,
+// that must end with status 0 and without a word.
+#include <ATen/core/Tensor.h>
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+#include <dlfcn.h>
+#include <ndtorch/ndtorch.h>
+#include <pybind11/embed.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace py = pybind11;
+
+namespace {
+
+// Ends the process where a case finds something wrong, without the end that it tests.
+#define REQUIRE(condition)                                                 \
+  do {                                                                     \
+    if (!(condition)) {                                                    \
+      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      std::_Exit(1);                                                       \
+    }                                                                      \
+  } while (false)
+
+py::object eval(const std::string& expression) {
+  py::dict names;
+  names["np"] = py::module_::import("numpy");
+  return py::eval(expression, names);
+}
+
+at::Tensor view(const char* array = "np.arange(6.)") { return ndtorch::from_numpy(eval(array)); }
+at::Tensor read_only_view() { return view("np.broadcast_to(np.arange(6.), (1, 6))[0]"); }
+
+double sum(const at::Tensor& tensor) { return tensor.sum().item<double>(); }
+
+// ----- what outlives the interpreter
+
+struct outliving_tensors {
+  at::Tensor view, slice, read_only, of_a_buffer, of_a_capsule, given_away;
+  std::vector<at::Tensor> many;
+  ~outliving_tensors() {
+    if (!view.defined()) return;  // another case
+    // The memory is there until the process ends.
+    REQUIRE(sum(view) == 15);
+    REQUIRE(sum(read_only) == 15);
+    read_only.add_(1);  // to memory of its own
+    REQUIRE(sum(read_only) == 21);
+    REQUIRE(sum(of_a_buffer) == 3);
+    REQUIRE(sum(of_a_capsule) == 15);
+    REQUIRE(sum(given_away) == 15);
+  }
+} outliving;
+
+void static_tensors_outlive_the_interpreter() {
+  const py::scoped_interpreter python;
+  outliving.view = view();
+  outliving.slice = view().slice(0, 2, 4);
+  outliving.read_only = read_only_view();
+  outliving.of_a_buffer = ndtorch::frombuffer(py::bytes("\1\2"), at::kByte);
+  outliving.of_a_capsule = ndtorch::as_tensor(ndtorch::to_dlpack(view()));
+  for (int i = 0; i < 1000; ++i) outliving.many.push_back(i % 2 == 0 ? view() : read_only_view());
+  outliving.given_away = ndtorch::tensor(eval("np.arange(6.)"));
+  py::module_::import("__main__").attr("kept") =
+      py::make_tuple(ndtorch::numpy(outliving.given_away), ndtorch::numpy(outliving.view),
+                     ndtorch::to_dlpack(outliving.given_away));
+}
+
+// ----- threads
+
+void threads_drop_tensors_while_it_finalizes() {
+  std::vector<std::vector<at::Tensor>> tensors(8);
+  std::vector<std::thread> threads;
+  std::atomic<int> ready{0};
+  {
+    const py::scoped_interpreter python;
+    for (auto& some : tensors) {
+      for (int i = 0; i < 20'000; ++i) some.push_back(view());
+    }
+    for (auto& some : tensors) {
+      threads.emplace_back([&] {
+        ++ready;
+        for (at::Tensor& tensor : some) tensor.reset();
+      });
+    }
+    const py::gil_scoped_release without_gil;
+    while (ready < 8) std::this_thread::yield();
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+void threads_write_while_it_finalizes() {
+  std::vector<std::vector<at::Tensor>> tensors(4);
+  std::vector<std::thread> threads;
+  std::atomic<int> ready{0};
+  {
+    const py::scoped_interpreter python;
+    for (auto& some : tensors) {
+      for (int i = 0; i < 20'000; ++i) some.push_back(read_only_view());
+    }
+    for (auto& some : tensors) {
+      threads.emplace_back([&] {
+        ++ready;
+        for (at::Tensor& tensor : some) tensor.mutable_data_ptr();
+      });
+    }
+    const py::gil_scoped_release without_gil;
+    while (ready < 4) std::this_thread::yield();
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+// Daemon threads of Python that call `function` until the interpreter ends.
+void daemons_call(const py::object& function, const char* argument) {
+  py::dict names;
+  names["function"] = function;
+  names["argument"] = eval(argument);
+  py::exec(R"(
+import threading, time
+def run():
+  ready.release()
+  while True: function(argument)
+ready = threading.Semaphore(0)
+for _ in range(4): threading.Thread(target=run, daemon=True).start()
+for _ in range(4): ready.acquire()
+time.sleep(0.02)
+)",
+           names);
+}
+
+void daemon_threads_share_arrays_while_it_finalizes() {
+  const py::scoped_interpreter python;
+  daemons_call(py::cpp_function([](py::handle a) { ndtorch::numpy(ndtorch::from_numpy(a)); }),
+               "np.zeros(3)");
+}
+
+// These copies give up the GIL, and the interpreter ends before they have it again.
+void daemon_threads_copy_arrays_while_it_finalizes() {
+  const py::scoped_interpreter python;
+  daemons_call(py::cpp_function([](py::handle a) { ndtorch::tensor(a); }), "np.zeros(1 << 20)");
+}
+
+void daemon_threads_write_while_it_finalizes() {
+  const py::scoped_interpreter python;
+  daemons_call(py::cpp_function([](py::handle a) { ndtorch::from_numpy(a).add_(1); }),
+               "np.broadcast_to(np.arange(3.), (1, 3))[0]");
+}
+
+// ----- starting again
+
+void refuse_after_a_restart(const std::function<void()>& convert) {
+  try {
+    convert();
+    REQUIRE(!"converts");
+  } catch (py::error_already_set& error) {
+    REQUIRE(error.matches(PyExc_ImportError));
+    REQUIRE(std::strstr(error.what(), "works with the first interpreter of a process only"));
+  }
+  REQUIRE(PyErr_Occurred() == nullptr);
+}
+
+void a_second_interpreter_is_refused() {
+  at::Tensor old, dropped, written;
+  {
+    const py::scoped_interpreter python;
+    old = view();
+    dropped = view();
+    written = read_only_view();
+  }
+  const py::scoped_interpreter again;
+  const auto call = [](const auto& function, const py::object& argument) {
+    refuse_after_a_restart([&] { py::cpp_function{function}(argument); });
+  };
+  const py::tuple numbers = py::make_tuple(1, 2);
+  const py::bytes bytes("12");
+  call([](py::handle data) { ndtorch::from_numpy(data); }, numbers);
+  call([](py::handle data) { ndtorch::tensor(data); }, numbers);
+  call([](py::handle data) { ndtorch::as_tensor(data); }, numbers);
+  call([](const ndtorch::tensor_t<>&) {}, numbers);
+  call([](py::handle data) { ndtorch::frombuffer(data, at::kByte); }, bytes);
+  call([&](py::handle) { ndtorch::numpy(old); }, py::none());
+  call([&](py::handle) { return ndtorch::tensor_t<>(old); }, py::none());
+  call(
+      [&](py::handle) {
+        ndtorch::to_dlpack(old).attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
+      },
+      py::none());
+
+  REQUIRE(sum(old) == 15);
+  dropped.reset();
+  written.add_(1);
+  REQUIRE(sum(written) == 21);
+  std::thread([&] { old.reset(); }).join();
+}
+
+void a_second_interpreter_may_be_the_first_to_convert() {
+  {
+    const py::scoped_interpreter python;
+  }
+  const py::scoped_interpreter again;
+  const py::object array = eval("np.arange(6.)");
+  {
+    const at::Tensor tensor = ndtorch::from_numpy(array);
+    REQUIRE(ndtorch::numpy(tensor).base().is(array));
+    REQUIRE(Py_REFCNT(array.ptr()) == 2);
+  }
+  REQUIRE(Py_REFCNT(array.ptr()) == 1);
+}
+
+// ----- subinterpreters
+
+// In another interpreter, which has its own GIL where `config` says so.
+template <class Function>
+void in_a_subinterpreter(bool own_gil, const Function& function) {
+  PyThreadState* const here = PyThreadState_Get();
+  PyThreadState* sub = nullptr;
+#if PY_VERSION_HEX >= 0x030C0000
+  PyInterpreterConfig config{};
+  config.use_main_obmalloc = own_gil ? 0 : 1;
+  config.allow_fork = config.allow_threads = config.allow_exec = config.allow_daemon_threads = 1;
+  config.check_multi_interp_extensions = own_gil ? 1 : 0;
+  config.gil = own_gil ? PyInterpreterConfig_OWN_GIL : PyInterpreterConfig_SHARED_GIL;
+  REQUIRE(!PyStatus_Exception(Py_NewInterpreterFromConfig(&sub, &config)));
+#else
+  REQUIRE(!own_gil);
+  sub = Py_NewInterpreter();
+#endif
+  REQUIRE(sub != nullptr);
+  function();
+  Py_EndInterpreter(sub);
+  PyThreadState_Swap(here);
+}
+
+// Whether a thread has the GIL is asked in another way than PyGILState_Check(), which says yes to
+// all threads once there has been a subinterpreter.
+void threads_count_right_after_a_subinterpreter() {
+  const py::scoped_interpreter python;
+  const py::object array = eval("np.arange(6.)");
+  in_a_subinterpreter(false, [] {});
+  std::vector<std::vector<at::Tensor>> tensors(4);
+  std::vector<std::thread> threads;
+  for (auto& some : tensors) {
+    for (int i = 0; i < 50'000; ++i) some.push_back(ndtorch::from_numpy(array));
+  }
+  {
+    const py::gil_scoped_release without_gil;
+    for (auto& some : tensors) threads.emplace_back([&some] { some.clear(); });
+    for (std::thread& thread : threads) thread.join();
+  }
+  REQUIRE(Py_REFCNT(array.ptr()) == 1);
+}
+
+void subinterpreters_are_refused() {
+  const py::scoped_interpreter python;
+  const py::object array = eval("np.arange(6.)");
+  const at::Tensor tensor = ndtorch::tensor(array);
+  at::Tensor shared = ndtorch::from_numpy(array);
+  const auto refused = [&](const auto& function) {
+    try {
+      function();
+      REQUIRE(!"converts");
+    } catch (const py::import_error& error) {
+      REQUIRE(std::strstr(error.what(), "works in a process's main interpreter only"));
+    }
+  };
+  for (const bool own_gil : {false, true}) {
+    if (own_gil && PY_VERSION_HEX < 0x030C0000) break;
+    in_a_subinterpreter(own_gil, [&] {
+      refused([&] { ndtorch::numpy(tensor); });
+      PyObject* const bytes = PyBytes_FromString("12");
+      refused([&] { ndtorch::frombuffer(bytes, at::kByte); });
+      Py_DECREF(bytes);
+#if PY_VERSION_HEX >= 0x030C0000
+      // Through a module: CPython or pybind11 refuses, or the conversion does.
+      REQUIRE(PyRun_SimpleString("try:\n"
+                                 "  import plain_module\n"
+                                 "  plain_module.numpy(plain_module.tensor([1, 2]))\n"
+                                 "except ImportError: pass\n"
+                                 "else: raise RuntimeError('converts')\n") == 0);
+      // A tensor of the main interpreter's.
+      at::Tensor last = shared;
+      if (own_gil) shared.reset();
+#endif
+    });
+  }
+  shared.reset();
+  REQUIRE(Py_REFCNT(array.ptr()) == 1);
+  REQUIRE(ndtorch::numpy(ndtorch::from_numpy(array)).base().is(array));
+}
+
+// ----- modules and libraries that go
+
+// A module's tensors and arrays outlive its name, its object, and the coming of a second one.
+void a_module_is_imported_again() {
+  const py::scoped_interpreter python;
+  py::dict names;
+  py::exec(R"(
+import gc, importlib, sys, weakref
+import numpy as np
+
+def load():
+  module = importlib.import_module("plain_module")
+  source = np.arange(6.)
+  return module, source, module.from_numpy(source), module.numpy(module.tensor([1, 2]))
+
+before = []
+for _ in range(5):
+  module, source, tensor, array = load()
+  count = sys.getrefcount(source)
+  before.append((source, tensor, array, module.numpy(tensor)))
+  del sys.modules["plain_module"], module, tensor, array
+  gc.collect()
+
+module, source, tensor, array = load()
+for old_source, old_tensor, old_array, old_result in before:
+  assert module.numpy(old_tensor).base is old_source
+  assert old_result.base is old_source
+  assert old_array.tolist() == [1, 2]
+del sys.modules["plain_module"], module
+gc.collect()
+sources = [weakref.ref(one[0]) for one in before]
+del before[:], old_source, old_tensor, old_array, old_result
+assert all(one() is None for one in sources)
+assert sys.getrefcount(source) == count - 0
+)",
+           names);
+}
+
+// CPython never unloads a module's library, but a program may unload a plug-in of its own.
+void a_plugin_is_unloaded() {
+  const py::scoped_interpreter python;
+  const py::object array = eval("np.arange(6.)");
+  const py::object read_only = eval("np.broadcast_to(np.arange(6.), (1, 6))[0]");
+  void* const plugin = dlopen(ENDS_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+  REQUIRE(plugin != nullptr);
+  const auto convert =
+      reinterpret_cast<void (*)(py::handle, at::Tensor*)>(dlsym(plugin, "convert"));
+  const auto give =
+      reinterpret_cast<void (*)(const at::Tensor&, py::object*)>(dlsym(plugin, "give"));
+  REQUIRE(convert != nullptr && give != nullptr);
+  at::Tensor shared, written, ours = ndtorch::tensor(array);
+  py::object given;
+  convert(array, &shared);
+  convert(read_only, &written);
+  give(ours, &given);
+  dlclose(plugin);
+
+  REQUIRE(ndtorch::numpy(shared).base().is(array));
+  written.add_(1);
+  REQUIRE(sum(written) == 21);
+  given.release().dec_ref();
+  shared.reset();
+  REQUIRE(Py_REFCNT(array.ptr()) == 1);
+  REQUIRE(ndtorch::numpy(ndtorch::from_numpy(array)).base().is(array));
+}
+
+const std::map<std::string, void (*)()> cases = {
+    {"static_tensors_outlive_the_interpreter", static_tensors_outlive_the_interpreter},
+    {"threads_drop_tensors_while_it_finalizes", threads_drop_tensors_while_it_finalizes},
+    {"threads_write_while_it_finalizes", threads_write_while_it_finalizes},
+    {"daemon_threads_share_arrays_while_it_finalizes",
+     daemon_threads_share_arrays_while_it_finalizes},
+    {"daemon_threads_copy_arrays_while_it_finalizes",
+     daemon_threads_copy_arrays_while_it_finalizes},
+    {"daemon_threads_write_while_it_finalizes", daemon_threads_write_while_it_finalizes},
+    {"a_second_interpreter_is_refused", a_second_interpreter_is_refused},
+    {"a_second_interpreter_may_be_the_first_to_convert",
+     a_second_interpreter_may_be_the_first_to_convert},
+    {"threads_count_right_after_a_subinterpreter", threads_count_right_after_a_subinterpreter},
+    {"subinterpreters_are_refused", subinterpreters_are_refused},
+    {"a_module_is_imported_again", a_module_is_imported_again},
+    {"a_plugin_is_unloaded", a_plugin_is_unloaded},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  REQUIRE(argc == 2 && cases.count(argv[1]) == 1);
+  cases.at(argv[1])();
+}
