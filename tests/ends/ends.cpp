@@ -217,6 +217,64 @@ void a_second_interpreter_may_be_the_first_to_convert() {
   REQUIRE(Py_REFCNT(array.ptr()) == 1);
 }
 
+// ----- fork
+
+// Runs `in_child` in a child process, which then ends as a program does, and waits for that.
+template <class Function>
+void fork_and_wait(const Function& in_child) {
+  PyOS_BeforeFork();
+  const pid_t child = fork();
+  if (child != 0) {
+    PyOS_AfterFork_Parent();
+    int status = -1;
+    const py::gil_scoped_release without_gil;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+    return;
+  }
+  PyOS_AfterFork_Child();
+  alarm(60);  // a lock that nobody has any more
+  in_child();
+  REQUIRE(Py_FinalizeEx() == 0);
+  std::exit(0);
+}
+
+void a_fork_shares_views() {
+  const py::scoped_interpreter python;
+  const py::object source = eval("np.arange(6.)");
+  at::Tensor shared = ndtorch::from_numpy(source);
+  at::Tensor read_only = read_only_view();
+  py::object given = ndtorch::numpy(ndtorch::tensor(source));
+  ndtorch::tensor(eval("np.zeros(1 << 21)"));  // starts LibTorch's threads
+
+  fork_and_wait([&] {
+    REQUIRE(sum(shared) == 15);
+    shared.fill_(1);
+    REQUIRE(eval("np.sum").operator()(source).cast<double>() == 6);
+    shared.reset();
+    REQUIRE(Py_REFCNT(source.ptr()) == 1);
+    read_only.add_(1);
+    REQUIRE(sum(read_only) == 21);
+    read_only.reset();
+    given.release().dec_ref();
+    // Not its sum: LibTorch's own parallel loops (OpenMP) wait for threads that a fork left behind.
+    const py::object ones = eval("np.ones(1 << 21)");
+    REQUIRE(py::cast<bool>(ndtorch::numpy(ndtorch::tensor(ones)).attr("all")()));
+    REQUIRE(ndtorch::numpy(ndtorch::from_numpy(source)).base().is(source));
+    {
+      at::Tensor last = view();
+      const py::gil_scoped_release without_gil;
+      std::thread([own = std::move(last)]() mutable { own.reset(); }).join();
+    }
+  });
+  REQUIRE(sum(shared) == 15);
+  REQUIRE(sum(read_only) == 15);
+  REQUIRE(Py_REFCNT(source.ptr()) == 2);
+  shared.reset();
+  REQUIRE(Py_REFCNT(source.ptr()) == 1);
+  REQUIRE(eval("np.sum").operator()(given).cast<double>() == 15);
+}
+
 // ----- subinterpreters
 
 // In another interpreter, which has its own GIL where `config` says so.
@@ -376,6 +434,7 @@ const std::map<std::string, void (*)()> cases = {
     {"a_second_interpreter_is_refused", a_second_interpreter_is_refused},
     {"a_second_interpreter_may_be_the_first_to_convert",
      a_second_interpreter_may_be_the_first_to_convert},
+    {"a_fork_shares_views", a_fork_shares_views},
     {"threads_count_right_after_a_subinterpreter", threads_count_right_after_a_subinterpreter},
     {"subinterpreters_are_refused", subinterpreters_are_refused},
     {"a_module_is_imported_again", a_module_is_imported_again},
