@@ -275,6 +275,49 @@ void a_fork_shares_views() {
   REQUIRE(eval("np.sum").operator()(given).cast<double>() == 15);
 }
 
+// The thread that waits for the GIL isn't there in the child, whose end must not wait for it.
+void a_fork_while_a_thread_drops_a_tensor() {
+  const py::scoped_interpreter python;
+  std::thread thread([own = view()]() mutable { own.reset(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  fork_and_wait([&] { view(); });
+  const py::gil_scoped_release without_gil;
+  thread.join();
+}
+
+std::atomic<bool> allocates{false};
+
+class slow_allocator final : public c10::Allocator {
+ public:
+  at::DataPtr allocate(std::size_t count) override {
+    allocates = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    void* const memory = std::malloc(count);
+    return {memory, memory, &std::free, at::Device(at::kCPU)};
+  }
+  at::DeleterFnPtr raw_deleter() const override { return &std::free; }
+  void copy_data(void* target, const void* source, std::size_t count) const override {
+    default_copy_data(target, source, count);
+  }
+};
+
+void a_fork_while_a_thread_writes() {
+  const py::scoped_interpreter python;
+  at::Tensor first = read_only_view();
+  at::Tensor second = read_only_view();
+  slow_allocator slow;
+  c10::Allocator* const usual = c10::GetCPUAllocator();
+  c10::SetCPUAllocator(&slow);
+  std::thread thread([&] { first.mutable_data_ptr(); });
+  while (!allocates) std::this_thread::yield();
+  fork_and_wait([&] {
+    c10::SetCPUAllocator(usual);
+    second.mutable_data_ptr();
+  });
+  thread.join();
+  c10::SetCPUAllocator(usual);
+}
+
 // ----- subinterpreters
 
 // In another interpreter, which has its own GIL where `config` says so.
@@ -435,6 +478,8 @@ const std::map<std::string, void (*)()> cases = {
     {"a_second_interpreter_may_be_the_first_to_convert",
      a_second_interpreter_may_be_the_first_to_convert},
     {"a_fork_shares_views", a_fork_shares_views},
+    {"a_fork_while_a_thread_drops_a_tensor", a_fork_while_a_thread_drops_a_tensor},
+    {"a_fork_while_a_thread_writes", a_fork_while_a_thread_writes},
     {"threads_count_right_after_a_subinterpreter", threads_count_right_after_a_subinterpreter},
     {"subinterpreters_are_refused", subinterpreters_are_refused},
     {"a_module_is_imported_again", a_module_is_imported_again},

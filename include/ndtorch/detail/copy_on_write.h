@@ -13,25 +13,44 @@
 #include <utility>
 #include <vector>
 
+#if __has_include(<pthread.h>)
+#include <pthread.h>
+#endif
+
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
 #if __has_include(<c10/core/StorageMaterializer.h>)
 
-// Objects that wait for the interpreter to let them go.
-struct waiting_objects {
+// What all writes on all threads have in common.
+struct first_writes {
+  std::mutex moving;  // taken by who moves a storage
+
+  // Objects that wait for the interpreter to let them go.
   std::mutex mutex;
   std::vector<PyObject*> objects;
   bool is_asked = false;  // whether the interpreter will call release_waiting()
 
-  static waiting_objects& instance() {
-    static auto* const only = new waiting_objects;  // for good: writes may come late in an exit
+  static first_writes& instance() {
+    static auto* const only = [] {
+      auto* const made = new first_writes;  // for good: writes may come late in an exit
+#if __has_include(<pthread.h>)
+      // A fork waits for the locks: in the child process nobody would give them back.
+      const auto lock = [] { std::lock(instance().moving, instance().mutex); };
+      const auto unlock = [] {
+        instance().moving.unlock();
+        instance().mutex.unlock();
+      };
+      pthread_atfork(lock, unlock, unlock);
+#endif
+      return made;
+    }();
     return *only;
   }
 };
 
 inline int release_waiting(void*) {
-  waiting_objects& waiting = waiting_objects::instance();
+  first_writes& waiting = first_writes::instance();
   std::vector<PyObject*> objects;
   {
     const std::lock_guard<std::mutex> lock(waiting.mutex);
@@ -46,7 +65,7 @@ inline int release_waiting(void*) {
 // asked once for many objects, since its queue is short (32 calls). Where that is full, the next
 // object asks again.
 inline void release_later(void* object) {
-  waiting_objects& waiting = waiting_objects::instance();
+  first_writes& waiting = first_writes::instance();
   const std::lock_guard<std::mutex> lock(waiting.mutex);
   waiting.objects.push_back(static_cast<PyObject*>(object));
   if (!waiting.is_asked) waiting.is_asked = Py_AddPendingCall(&release_waiting, nullptr) == 0;
@@ -56,10 +75,9 @@ inline void release_later(void* object) {
 // a parallel region, on several threads at once and without the GIL, while a thread that has it
 // waits for the region to end: the object behind is therefore let go without waiting for the GIL.
 inline void move_to_own_memory(c10::StorageImpl* storage) {
-  static std::mutex moving;
   at::DataPtr shared;  // let go after the lock: that may run Python code
   {
-    const std::lock_guard<std::mutex> lock(moving);
+    const std::lock_guard<std::mutex> lock(first_writes::instance().moving);
     if (!storage->has_materializer()) return;  // another thread has moved it
     const c10::DeviceGuard guard(storage->device());
     c10::Allocator* const allocator = c10::GetAllocator(storage->device_type());
