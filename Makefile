@@ -26,7 +26,7 @@ embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" 
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build-bench bench bench-guard coverage format clean
+.PHONY: help setup demo test build-bench bench bench-guard load coverage format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -77,6 +77,13 @@ bench: build-bench  ## Measure ndtorch beside its peers, and write docs/benchmar
 
 bench-guard: build-bench  ## Compare the hot paths' instruction counts with the committed ones
 	@"$(python)" benchmarks/hot_paths.py $(if $(UPDATE),--update) build/release/benchmarks/hot_paths
+
+load: setup  ## Ten million conversions each way, and eight threads under a lock, with their figures
+	@$(call configure,dev)
+	@$(call build,dev) --target load locks
+	@$(embedded) build/dev/tests/load/load
+	@$(embedded) build/dev/tests/load/locks good
+	@$(embedded) build/dev/tests/load/locks also_good
 
 coverage: setup  ## Which lines of include/ the tests run
 	@$(call configure,coverage)
