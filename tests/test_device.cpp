@@ -4,16 +4,15 @@
 #include <ATen/ops/complex.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
-#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "support/devices.h"
 #include "support/private_use1.h"
 #include "support/support.h"
 
@@ -22,6 +21,7 @@ namespace {
 namespace py = pybind11;
 namespace inverted = test::inverted;
 using test::array;
+using test::devices;
 using test::eval;
 using test::message_of;
 using test::python_error;
@@ -30,29 +30,8 @@ using test::raised_by_python;
 using test::references;
 using test::same_elements;
 
-// How many devices of a kind there are; -1 where this LibTorch can have none.
-int devices(at::DeviceType type) {
-  const auto& guards = c10::impl::device_guard_impl_registry;
-  const auto* const guard = guards[static_cast<std::size_t>(type)].load();
-  return guard == nullptr ? -1 : guard->deviceCount();
-}
-
-class on_device : public testing::TestWithParam<const char*> {
+class on_device : public test::device_test {
  protected:
-  void SetUp() override {
-    if (device().is_cuda() && devices(at::kCUDA) < 0) {
-      GTEST_SKIP() << "this LibTorch is built without CUDA";
-    }
-    if (device().is_cuda() && devices(at::kCUDA) == 0) GTEST_SKIP() << "no GPU";
-    // Python's torch wants a module behind each device that it meets.
-    test::exec(
-        "if not hasattr(torch, 'inverted'):\n"
-        "  torch._register_device_module('inverted', type(np)('inverted'))");
-    inverted::take_copies();
-  }
-
-  at::Device device() const { return at::Device(GetParam()); }
-
   // A tensor there, and the same as an expression for PyTorch.
   at::Tensor numbers() const { return at::arange(6, at::kFloat).reshape({2, 3}).to(device()); }
   std::string py_numbers() const { return "torch.arange(6.).reshape(2, 3)" + py_to_device(); }
@@ -73,15 +52,10 @@ class on_device : public testing::TestWithParam<const char*> {
   std::string py_to_device() const { return ".to('" + std::string(GetParam()) + "')"; }
 };
 
-std::string name_of(const testing::TestParamInfo<const char*>& device) {
-  std::string name = device.param;
-  std::replace(name.begin(), name.end(), ':', '_');
-  return name;
-}
-
 INSTANTIATE_TEST_SUITE_P(private_use1, on_device,
-                         testing::Values("inverted", "inverted:0", "inverted:1"), name_of);
-INSTANTIATE_TEST_SUITE_P(gpu, on_device, testing::Values("cuda", "cuda:0"), name_of);
+                         testing::Values("inverted", "inverted:0", "inverted:1"),
+                         test::name_of_device);
+INSTANTIATE_TEST_SUITE_P(gpu, on_device, testing::Values("cuda", "cuda:0"), test::name_of_device);
 
 // By LibTorch's own copy, so that a test of one direction doesn't stand on the other.
 py::array read_back(const at::Tensor& tensor) { return ndtorch::numpy(tensor.detach().cpu()); }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/devices.h"
 #include "support/dlpack.h"
 #include "support/private_use1.h"
 #include "support/support.h"
@@ -26,18 +27,8 @@ using test::message_of;
 using test::raised_by;
 using waits = std::vector<std::string>;
 
-class exchange_device : public testing::TestWithParam<const char*> {
+class exchange_device : public test::device_test {
  protected:
-  void SetUp() override {
-    // Python's torch wants a module behind each device that it meets.
-    test::exec(
-        "if not hasattr(torch, 'inverted'):\n"
-        "  torch._register_device_module('inverted', type(np)('inverted'))");
-    inverted::take_copies();
-    inverted::take_waits();
-  }
-
-  at::Device device() const { return at::Device(GetParam()); }
   int index() const { return device().index(); }
   at::Tensor numbers() const { return at::arange(6, at::kDouble).view({2, 3}).to(device()); }
 
@@ -54,9 +45,7 @@ class exchange_device : public testing::TestWithParam<const char*> {
 };
 
 INSTANTIATE_TEST_SUITE_P(private_use1, exchange_device, testing::Values("inverted:0", "inverted:1"),
-                         [](const auto& device) {
-                           return std::string(device.param).replace(8, 1, "_");
-                         });
+                         test::name_of_device);
 
 void expect_same_memory(const at::Tensor& one, const at::Tensor& other) {
   EXPECT_EQ(one.device(), other.device());

@@ -5,5 +5,6 @@
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
+#include <ndtorch/to_numpy_async.h>
 #include <ndtorch/typed.h>
 #include <ndtorch/version.h>

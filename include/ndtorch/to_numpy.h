@@ -7,6 +7,7 @@
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/transfer.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -51,6 +52,27 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
                     reinterpret_cast<PyArray_Descr*>(dtype.release().ptr()), std::move(base));
 }
 
+// All that has no NumPy form even after a copy, found before the copy is made.
+inline void check_convertible(const at::Tensor& tensor) {
+  check_layout(tensor);
+  numpy_dtype(tensor.scalar_type());
+  if (tensor.is_meta()) {
+    throw not_implemented_error(
+        "Cannot copy out of meta tensor; no data! Make a tensor with data on a real device first, "
+        "for example with at::empty_like(tensor, at::kCPU).");
+  }
+}
+
+// The tensor as plain memory of the CPU's, copied only where it must be. Call it without the GIL.
+inline at::Tensor to_plain(const at::Tensor& tensor) {
+  at::Tensor result = tensor.requires_grad() ? tensor.detach() : tensor;
+  if (!result.device().is_cpu()) result = to_cpu(result, result.scalar_type());
+  if (result.is_conj()) result = result.resolve_conj();
+  if (result.is_neg()) result = result.resolve_neg();
+  if (result._is_zerotensor()) result = result.clone();
+  return result;
+}
+
 }  // namespace detail
 
 // torch.Tensor.numpy(): an array on the tensor's memory, of its dtype, shape and strides (bytes
@@ -72,32 +94,21 @@ inline py::array numpy(const at::Tensor& tensor) {
 
 // torch.Tensor.numpy(force=True), or t.detach().cpu().numpy(): as numpy(), but always safe.
 // Detaches, copies to the CPU, resolves conj and neg, gives a zero tensor memory: each only where
-// needed, so that a plain CPU tensor is shared. Needs the GIL; a copy from a device releases it while it runs.
+// needed, so that a plain CPU tensor is shared. Needs the GIL; a copy from a device releases it
+// while it runs, waits for that device's current stream, and is complete when the call returns.
 // Throws type_error and value_error as numpy() for what has no NumPy form on any device, before
 // anything is copied, and detail::not_implemented_error for a meta tensor, which has no data.
 inline py::array to_numpy(const at::Tensor& tensor) {
   detail::check_gil("to_numpy");
   detail::check_layout(tensor);
-  const bool on_cpu = tensor.device().is_cpu();
-  if (on_cpu && !tensor.requires_grad() && !tensor.is_conj() && !tensor.is_neg() &&
-      !tensor._is_zerotensor()) {
+  if (tensor.device().is_cpu() && !tensor.requires_grad() && !tensor.is_conj() &&
+      !tensor.is_neg() && !tensor._is_zerotensor()) {
     return detail::share(tensor);
   }
-  // A dtype that NumPy lacks is found before the copy, not after it.
-  const py::dtype dtype = numpy_dtype(tensor.scalar_type());
-  if (tensor.is_meta()) {
-    throw detail::not_implemented_error(
-        "Cannot copy out of meta tensor; no data! Make a tensor with data on a real device first, "
-        "for example with at::empty_like(tensor, at::kCPU).");
-  }
+  detail::check_convertible(tensor);
   const at::Tensor plain = detail::with_python_errors([&] {
     const detail::gil_release without_gil;
-    at::Tensor result = tensor.requires_grad() ? tensor.detach() : tensor;
-    if (!on_cpu) result = result.cpu();
-    if (result.is_conj()) result = result.resolve_conj();
-    if (result.is_neg()) result = result.resolve_neg();
-    if (result._is_zerotensor()) result = result.clone();
-    return result;
+    return detail::to_plain(tensor);
   });
   return detail::share(plain);
 }
@@ -115,11 +126,8 @@ py::array to_numpy(const at::Tensor& tensor) {
   }
   const at::Tensor cast = detail::with_python_errors([&] {
     const detail::gil_release without_gil;
-    // The side with fewer bytes crosses the bus.
-    if (c10::elementSize(type) <= c10::elementSize(tensor.scalar_type())) {
-      return tensor.detach().to(type).cpu();
-    }
-    return tensor.detach().cpu().to(type);
+    const at::Tensor plain = tensor.detach();
+    return tensor.device().is_cpu() ? plain.to(type) : detail::to_cpu(plain, type);
   });
   return to_numpy(cast);
 }

@@ -8,14 +8,20 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/util/DimVector.h>
 #include <pybind11/pybind11.h>
 #include <torch/library.h>
 
 #include <atomic>
+#include <cstring>
+#include <map>
+#include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <utility>
+#include <vector>
+
+#include "support/private_use1_streams.h"
 
 namespace test::inverted {
 
@@ -25,12 +31,23 @@ constexpr at::DeviceType type = at::kPrivateUse1;
 
 std::mutex mutex;
 std::vector<copy_record> copies;
-std::set<const void*> pinned;
+std::map<const void*, std::size_t> pinned;
 std::atomic<int> blocks{0};
 std::atomic<bool> allocation_fails{false};
+std::atomic<bool> pinning_fails{false};
+std::map<void*, std::pair<std::size_t, c10::Stream>> device_blocks;
+std::vector<void*> graveyard;
 std::vector<std::string> waits;
 thread_local at::DeviceIndex current = 0;
 thread_local c10::StreamId current_stream = 0;
+
+constexpr int overwritten = 0xA5;
+
+c10::Stream stream_of(at::Device device) {
+  return c10::Stream(c10::Stream::UNSAFE, device, current_stream);
+}
+
+std::string host() { return PyGILState_Check() != 0 ? "host with the GIL" : "host"; }
 
 void note_wait(const std::string& who, c10::StreamId stream, at::Device device) {
   const std::lock_guard lock(mutex);
@@ -50,11 +67,19 @@ class device_allocator final : public c10::Allocator {
                      "inverted out of memory.");
     void* const memory = ::operator new(count);
     ++blocks;
+    const std::lock_guard lock(mutex);
+    device_blocks.insert({memory, {count, stream_of({type, current})}});
     return {memory, memory, raw_deleter(), at::Device(type, current)};
   }
   at::DeleterFnPtr raw_deleter() const override {
     return [](void* memory) {
-      ::operator delete(memory);
+      std::unique_lock lock(mutex);
+      const auto [count, stream] = device_blocks.extract(memory).mapped();
+      lock.unlock();
+      submit(stream, [memory, count = count] {
+        std::memset(memory, overwritten, count);
+        ::operator delete(memory);
+      });
       --blocks;
     };
   }
@@ -67,16 +92,20 @@ class device_allocator final : public c10::Allocator {
 class pinned_allocator final : public c10::Allocator {
  public:
   at::DataPtr allocate(std::size_t count) override {
+    TORCH_CHECK_WITH(OutOfMemoryError, !pinning_fails, "inverted: no memory can be pinned.");
     void* const memory = ::operator new(count, std::align_val_t(64));
     const std::lock_guard lock(mutex);
-    pinned.insert(memory);
+    pinned[memory] = count;
     return {memory, memory, raw_deleter(), at::Device(at::kCPU)};
   }
   at::DeleterFnPtr raw_deleter() const override {
     return [](void* memory) {
-      const std::lock_guard lock(mutex);
-      pinned.erase(memory);
-      ::operator delete(memory, std::align_val_t(64));
+      {
+        const std::lock_guard lock(mutex);
+        std::memset(memory, overwritten, pinned.extract(memory).mapped());
+        graveyard.push_back(memory);
+      }
+      if (!is_asynchronous()) bury();
     };
   }
   void copy_data(void* to, const void* from, std::size_t count) const override {
@@ -102,29 +131,40 @@ class guard final : public c10::impl::DeviceGuardImplInterface {
     setDevice(device);
     return before;
   }
-  c10::Stream getStream(at::Device device) const override {
-    return c10::Stream(c10::Stream::UNSAFE, device, current_stream);
-  }
+  c10::Stream getStream(at::Device device) const override { return stream_of(device); }
   c10::Stream getDefaultStream(at::Device device) const override {
     return c10::Stream(c10::Stream::DEFAULT, device);
+  }
+  c10::Stream getStreamFromGlobalPool(at::Device device, bool) const override {
+    static std::atomic<c10::StreamId> next{100};
+    return c10::Stream(c10::Stream::UNSAFE, device, next++);
   }
   c10::Stream exchangeStream(c10::Stream stream) const override {
     return c10::Stream(c10::Stream::UNSAFE, stream.device(),
                        std::exchange(current_stream, stream.id()));
   }
   void synchronizeStream(const c10::Stream& stream) const override {
-    note_wait(PyGILState_Check() != 0 ? "host with the GIL" : "host", stream.id(), stream.device());
+    note_wait(host(), stream.id(), stream.device());
+    mark(stream).wait();
   }
-  // An event is the stream that it was recorded on.
   void record(void** event, const c10::Stream& stream, at::DeviceIndex,
               c10::EventFlag) const override {
-    *event = new c10::Stream(stream);
+    delete static_cast<mark*>(*event);
+    *event = new mark(stream);
   }
   void block(void* event, const c10::Stream& stream) const override {
-    note_wait(std::to_string(stream.id()), static_cast<c10::Stream*>(event)->id(), stream.device());
+    const mark until = *static_cast<mark*>(event);
+    note_wait(std::to_string(stream.id()), until.stream().id(), stream.device());
+    submit(stream, [until] { until.wait(); });
+  }
+  bool queryEvent(void* event) const override { return static_cast<mark*>(event)->is_reached(); }
+  void synchronizeEvent(void* event) const override {
+    const mark until = *static_cast<mark*>(event);
+    note_wait(host(), until.stream().id(), until.stream().device());
+    until.wait();
   }
   void destroyEvent(void* event, at::DeviceIndex) const noexcept override {
-    delete static_cast<c10::Stream*>(event);
+    delete static_cast<mark*>(event);
   }
 };
 
@@ -172,36 +212,89 @@ at::Tensor empty_strided(at::IntArrayRef sizes, at::IntArrayRef strides,
                                            c10::dtype_or_default(dtype));
 }
 
-// The same view, of a copy of the tensor's whole storage in the CPU's memory.
-at::Tensor on_cpu(const at::Tensor& tensor) {
-  if (tensor.is_cpu()) return tensor;
-  const at::Storage& storage = tensor.storage();
-  const auto count = static_cast<std::int64_t>(storage.nbytes());
-  const at::Tensor bytes = at::detail::empty_cpu({count}, at::kByte);
-  invert(storage.data(), bytes.mutable_data_ptr(), storage.nbytes());
+// What a copy needs to know of a tensor, which it doesn't keep alive.
+struct description {
+  description(const at::Tensor& tensor, bool written)
+      : memory(written ? tensor.storage().mutable_data()
+                       : const_cast<void*>(tensor.storage().data())),
+        nbytes(tensor.storage().nbytes()),
+        on_device(!tensor.is_cpu()),
+        dtype(tensor.dtype()),
+        offset(tensor.storage_offset()),
+        sizes(tensor.sizes()),
+        strides(tensor.strides()),
+        numel(tensor.numel()),
+        is_conj(tensor.is_conj()),
+        is_neg(tensor.is_neg()),
+        is_contiguous(tensor.is_contiguous()) {}
 
+  bool is_plain() const { return is_contiguous && !is_conj && !is_neg; }
+  unsigned char* data() const {
+    return static_cast<unsigned char*>(memory) +
+           static_cast<std::size_t>(offset) * dtype.itemsize();
+  }
+
+  void* memory;
+  std::size_t nbytes;
+  bool on_device;
+  caffe2::TypeMeta dtype;
+  std::int64_t offset;
+  c10::DimVector sizes, strides;
+  std::int64_t numel;
+  bool is_conj, is_neg, is_contiguous;
+};
+
+// The same view: of the CPU's memory, or of a copy of all of a device's.
+at::Tensor on_cpu(const description& of) {
+  at::DataPtr memory(of.memory, at::kCPU);
+  if (of.on_device) {
+    const at::Tensor bytes =
+        at::detail::empty_cpu({static_cast<std::int64_t>(of.nbytes)}, at::kByte);
+    invert(of.memory, bytes.mutable_data_ptr(), of.nbytes);
+    memory = bytes.storage().unsafeGetStorageImpl()->set_data_ptr(at::DataPtr());
+  }
   at::Tensor view = at::detail::make_tensor<c10::TensorImpl>(
-      at::Storage(bytes.storage()), c10::DispatchKeySet(c10::DispatchKey::CPU), tensor.dtype());
+      at::Storage(c10::Storage::use_byte_size_t(), of.nbytes, std::move(memory)),
+      c10::DispatchKeySet(c10::DispatchKey::CPU), of.dtype);
   c10::TensorImpl* const impl = view.unsafeGetTensorImpl();
-  impl->set_sizes_and_strides(tensor.sizes(), tensor.strides(), tensor.storage_offset());
-  impl->_set_conj(tensor.is_conj());
-  impl->_set_neg(tensor.is_neg());
+  impl->set_sizes_and_strides(of.sizes, of.strides, of.offset);
+  impl->_set_conj(of.is_conj);
+  impl->_set_neg(of.is_neg);
   return view;
 }
 
 // Keeps dtypes, strides and the conj and neg bits apart as the CPU's kernel does, which does the
 // work.
-at::Tensor& copy(at::Tensor& self, const at::Tensor& source, bool) {
+void copy_now(const description& to, const description& from) {
+  if (to.is_plain() && from.is_plain() && to.dtype == from.dtype &&
+      to.on_device != from.on_device) {
+    invert(from.data(), to.data(), static_cast<std::size_t>(to.numel) * to.dtype.itemsize());
+    return;
+  }
+  const at::Tensor result = on_cpu(to);
+  result.copy_(on_cpu(from));
+  if (to.on_device) invert(result.storage().data(), to.memory, to.nbytes);
+}
+
+bool is_pinned(const at::Tensor& tensor) {
+  const std::lock_guard lock(mutex);
+  return pinned.count(tensor.storage().data()) != 0;
+}
+
+at::Tensor& copy(at::Tensor& self, const at::Tensor& source, bool non_blocking) {
+  // As CUDA does: what isn't pinned is waited for.
+  const bool on_devices = !self.is_cpu() && !source.is_cpu();
+  const bool waited_for =
+      !on_devices && (!non_blocking || !is_pinned(self.is_cpu() ? self : source));
   {
     const std::lock_guard lock(mutex);
-    copies.push_back({source.device(), self.device(), source.nbytes(), PyGILState_Check() != 0});
+    copies.push_back(
+        {source.device(), self.device(), source.nbytes(), PyGILState_Check() != 0, waited_for});
   }
-  const at::Tensor result = on_cpu(self);
-  result.copy_(on_cpu(source));
-  if (!self.is_cpu()) {
-    const at::Storage& storage = self.storage();
-    invert(result.storage().data(), storage.mutable_data(), storage.nbytes());
-  }
+  const c10::Stream stream = stream_of(self.is_cpu() ? source.device() : self.device());
+  submit(stream,
+         [to = description(self, true), from = description(source, false)] { copy_now(to, from); });
+  if (waited_for) mark(stream).wait();
   return self;
 }
 
@@ -215,6 +308,15 @@ std::vector<copy_record> take_copies() {
 int live_blocks() { return blocks; }
 
 void fail_next_allocation() { allocation_fails = true; }
+
+no_pinned_memory::no_pinned_memory() { pinning_fails = true; }
+no_pinned_memory::~no_pinned_memory() { pinning_fails = false; }
+
+void bury() {
+  const std::lock_guard lock(mutex);
+  for (void* const memory : graveyard) ::operator delete(memory, std::align_val_t(64));
+  graveyard.clear();
+}
 
 int current_device() { return current; }
 

@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct copy_record {
   at::Device from, to;
   std::size_t bytes;  // of the source's elements
   bool with_gil;
+  bool waited_for;  // by the caller
 };
 
 // The copies since the last call.
@@ -30,11 +32,35 @@ int live_blocks();
 // The next allocation fails as CUDA's does where memory is short.
 void fail_next_allocation();
 
+// No host memory can be pinned while it lives.
+class no_pinned_memory {
+ public:
+  no_pinned_memory();
+  ~no_pinned_memory();
+  no_pinned_memory(const no_pinned_memory&) = delete;
+  no_pinned_memory& operator=(const no_pinned_memory&) = delete;
+};
+
+// While it lives, the devices do their work late: each stream in order, each piece after a delay of
+// its own, so that streams overtake each other. Memory that is given back is overwritten: a
+// device's in the order of the stream that was current when it was made, pinned memory at once. At
+// its end, waits for all.
+class asynchronous {
+ public:
+  explicit asynchronous(std::chrono::microseconds longest_delay);
+  ~asynchronous();
+  asynchronous(const asynchronous&) = delete;
+  asynchronous& operator=(const asynchronous&) = delete;
+};
+
+// Frees the pinned memory that was given back while work on it could be under way.
+void bury();
+
 // The device that LibTorch uses on this thread where none is named.
 int current_device();
 
-// What was asked of the device's streams since the last call: "host waits for 7 of inverted:1". All
-// work is done at once; c10::StreamGuard sets the stream that is current on a thread.
+// What was asked of the device's streams since the last call: "host waits for 7 of inverted:1".
+// c10::StreamGuard sets the stream that is current on a thread.
 std::vector<std::string> take_waits();
 
 }  // namespace test::inverted

@@ -5,6 +5,7 @@
 #include <c10/util/DimVector.h>
 #include <ndtorch/detail/allocate.h>
 #include <ndtorch/detail/array.h>
+#include <ndtorch/detail/dense.h>
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/interpreter.h>
@@ -12,14 +13,13 @@
 #include <ndtorch/detail/strided_copy.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/transfer.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <stdexcept>
 
@@ -77,123 +77,83 @@ inline target read_options(const at::TensorOptions& options) {
   return wanted;
 }
 
-// The order of a copy's axes in memory, the innermost first. Where it is kept it is the one that
-// PyTorch gives a copy (empty_like with preserve_format): that of the source's strides. An axis of
-// stride 0 has no place of its own and stays where it is; of equal strides, the shorter axis is the
-// inner one.
-inline c10::DimVector axes_by_stride(const array_source& source) {
-  const strided_view& view = source.view;
-  const auto step = [&](std::size_t axis) { return std::abs(source.array->strides[axis]); };
-  const auto belongs_inside = [&](std::size_t a, std::size_t b) -> int {  // a inside b: 1, out: -1
-    if (step(a) == 0 || step(b) == 0) return 0;
-    if (step(a) != step(b)) return step(a) < step(b) ? 1 : -1;
-    return view.size_of[a] < view.size_of[b] ? 1 : 0;
-  };
-  c10::DimVector order;
-  for (std::size_t i = view.ndim; i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
-  const auto axis = [&](std::size_t i) { return static_cast<std::size_t>(order[i]); };
-  for (std::size_t i = 1; i < view.ndim; ++i) {
-    std::size_t moving = i;
-    for (std::size_t other = i; other-- > 0;) {
-      const int inside = belongs_inside(axis(moving), axis(other));
-      if (inside < 0) break;
-      if (inside == 0) continue;
-      std::swap(order[moving], order[other]);
-      moving = other;
-    }
-  }
-  return order;
-}
-
 inline c10::DimVector copy_strides(const array_source& source, axis_order wanted) {
   const strided_view& view = source.view;
-  if (wanted == axis_order::kept && source.why == refusal::none) {
-    const at::Tensor same = borrow_tensor(view);
-    if (same.is_non_overlapping_and_dense()) return c10::DimVector(view.strides());
+  if (wanted == axis_order::kept) {
+    if (source.why == refusal::none) return strides_of_copy(borrow_tensor(view));
+    const at::IntArrayRef in_bytes(source.array->strides, view.ndim);
+    return dense_strides(view.sizes(), axes_by_stride(view.sizes(), in_bytes));
   }
   c10::DimVector order;  // the innermost axis first
-  if (wanted == axis_order::kept) {
-    order = axes_by_stride(source);
-  } else {
-    for (std::size_t i = 0; i < view.ndim; ++i) order.push_back(static_cast<std::int64_t>(i));
-    if (wanted == axis_order::c) std::reverse(order.begin(), order.end());
-  }
-  c10::DimVector strides(view.ndim);
-  std::int64_t next = 1;
-  for (const std::int64_t axis : order) {
-    strides[static_cast<std::size_t>(axis)] = next;
-    next *= std::max<std::int64_t>(view.size_of[static_cast<std::size_t>(axis)], 1);
-  }
-  return strides;
+  for (std::size_t i = 0; i < view.ndim; ++i) order.push_back(static_cast<std::int64_t>(i));
+  if (wanted == axis_order::c) std::reverse(order.begin(), order.end());
+  return dense_strides(view.sizes(), order);
 }
 
 // Below this many bytes a copy takes less time than other threads need to notice a released GIL.
 inline constexpr std::size_t long_copy = std::size_t{1} << 18;
 
-// What one thread copies at a time, in bytes: a whole page, since two threads that meet a new page at
-// once both fill it with zeros, and one of them in vain.
-inline constexpr std::int64_t piece_of_copy = huge_page;
-
 // A buffer that stays in the cache.
 inline constexpr std::int64_t buffer_of_copy = std::int64_t{1} << 17;  // bytes
 
-inline void copy_bytes(void* target, const void* source, std::size_t nbytes) {
-  for_pieces(static_cast<std::int64_t>(nbytes), piece_of_copy,
-             [&](std::int64_t begin, std::int64_t end) {
-               std::memcpy(static_cast<std::byte*>(target) + begin,
-                           static_cast<const std::byte*>(source) + begin,
-                           static_cast<std::size_t>(end - begin));
-             });
-}
+// Reads what no tensor can describe, in the order of a dense result's memory.
+class refused_reader {
+ public:
+  refused_reader(const array_source& source, at::IntArrayRef result_strides)
+      : dtype_(source.view.dtype), reader_(reader_of(source, result_strides)) {}
 
-// Copies what no tensor can describe into `result`, whose strides are dense.
-inline void copy_refused(const array_source& source, const at::Tensor& result) {
-  const strided_view& view = source.view;
-  const auto ndim = static_cast<std::size_t>(result.dim());
-  c10::DimVector order;
-  for (std::size_t i = ndim; i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return result.stride(a) < result.stride(b);
-  });
-  c10::DimVector byte_strides(ndim);
-  for (std::size_t i = 0; i < ndim; ++i) byte_strides[i] = source.array->strides[i];
-  const auto item = static_cast<std::int64_t>(c10::elementSize(view.dtype));
-  // A complex number is two words, each in its own byte order; but ml_dtypes reverses its complex32
-  // as a whole.
-  const bool halves = c10::isComplexType(view.dtype) && source.dtype->is_built_in();
-  const std::int64_t words = halves ? 2 : 1;
-  const strided_reader reader(static_cast<const std::byte*>(view.data), view.sizes(), byte_strides,
-                              order, static_cast<std::size_t>(item / words), words,
-                              is_foreign_byte_order(source));
-  auto* const target = static_cast<std::byte*>(result.mutable_data_ptr());
-  if (view.dtype == result.scalar_type()) {
-    for_pieces(result.numel(), piece_of_copy / item, [&](std::int64_t begin, std::int64_t end) {
-      reader.read(target + begin * item, begin, end);
-    });
-    return;
+  // The elements of these numbers to `target`, which may be of another dtype.
+  void read(void* target, at::ScalarType dtype, std::int64_t begin, std::int64_t end) const {
+    auto* const bytes = static_cast<std::byte*>(target);
+    const auto item = static_cast<std::int64_t>(c10::elementSize(dtype_));
+    if (dtype == dtype_) {
+      for_pieces(end - begin, piece_of_copy / item, [&](std::int64_t from, std::int64_t to) {
+        reader_.read(bytes + from * item, begin + from, begin + to);
+      });
+      return;
+    }
+    // Cast through a small buffer.
+    const std::int64_t size = std::min(end - begin, buffer_of_copy / item);
+    const at::Tensor buffer = new_cpu_tensor({size}, dtype_, /*pinned=*/false);
+    const auto row_of = [](void* data, at::ScalarType type, std::int64_t count) {
+      strided_view row;
+      row.ndim = 1;
+      row.size_of[0] = count;
+      row.dtype = type;
+      row.data = data;
+      set_dense_strides(row);
+      return borrow_tensor(row);
+    };
+    void* const native = buffer.mutable_data_ptr();
+    const auto target_item = static_cast<std::int64_t>(c10::elementSize(dtype));
+    for (std::int64_t from = begin; from < end; from += size) {
+      const std::int64_t count = std::min(size, end - from);
+      reader_.read(static_cast<std::byte*>(native), from, from + count);
+      row_of(bytes + (from - begin) * target_item, dtype, count)
+          .copy_(row_of(native, dtype_, count));
+    }
   }
-  // Cast through a small buffer.
-  strided_view part;
-  part.ndim = 1;
-  part.size_of[0] = std::min(result.numel(), buffer_of_copy / item);
-  const at::Tensor buffer = new_cpu_tensor({part.size_of[0]}, view.dtype, /*pinned=*/false);
-  auto* const native = static_cast<std::byte*>(buffer.mutable_data_ptr());
-  const auto result_item = static_cast<std::int64_t>(c10::elementSize(result.scalar_type()));
-  const std::int64_t size = part.size_of[0];
-  for (std::int64_t begin = 0; begin < result.numel(); begin += size) {
-    const std::int64_t end = std::min(result.numel(), begin + size);
-    reader.read(native, begin, end);
-    part.size_of[0] = end - begin;
-    part.dtype = view.dtype;
-    part.data = native;
-    set_dense_strides(part);
-    const at::Tensor from = borrow_tensor(part);
-    part.dtype = result.scalar_type();
-    part.data = target + begin * result_item;
-    set_dense_strides(part);
-    borrow_tensor(part).copy_(from);
+
+ private:
+  static strided_reader reader_of(const array_source& source, at::IntArrayRef result_strides) {
+    const strided_view& view = source.view;
+    const auto item = static_cast<std::int64_t>(c10::elementSize(view.dtype));
+    // A complex number is two words, each in its own byte order; but ml_dtypes reverses its
+    // complex32 as a whole.
+    const bool halves = c10::isComplexType(view.dtype) && source.dtype->is_built_in();
+    const std::int64_t words = halves ? 2 : 1;
+    return {static_cast<const std::byte*>(view.data),
+            view.sizes(),
+            at::IntArrayRef(source.array->strides, view.ndim),
+            axes_of_dense(result_strides),
+            static_cast<std::size_t>(item / words),
+            words,
+            is_foreign_byte_order(source)};
   }
-}
+
+  at::ScalarType dtype_;
+  strided_reader reader_;
+};
 
 // Copies the elements into `result`, a dense CPU tensor of the same shape, cast to its dtype.
 inline void copy_elements(const array_source& source, const at::Tensor& result) {
@@ -203,13 +163,37 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
   std::optional<gil_release> without_gil;
   if (nbytes >= long_copy) without_gil.emplace();
   if (source.why != refusal::none) {
-    copy_refused(source, result);
+    refused_reader(source, result.strides())
+        .read(result.mutable_data_ptr(), result.scalar_type(), 0, result.numel());
   } else if (view.dtype == result.scalar_type() && nbytes == view.nbytes &&
              (result.dim() == 0 || result.strides() == view.strides())) {
     copy_bytes(result.mutable_data_ptr(), view.data, nbytes);
   } else {
     result.copy_(borrow_tensor(view));
   }
+}
+
+// The same into dense memory of a device's.
+inline void send_refused(const array_source& source, const at::Tensor& result) {
+  const at::ScalarType wire = dtype_on_bus(source.view.dtype, result.scalar_type());
+  const refused_reader reader(source, result.strides());
+  const auto buffers = buffers_for(result.numel(), wire, result.device());
+  if (buffers == nullptr) {
+    const at::Tensor from =
+        new_cpu_tensor(result.sizes(), result.strides(), wire, /*pinned=*/false);
+    reader.read(from.mutable_data_ptr(), wire, 0, from.numel());
+    to_device(from, result);
+    return;
+  }
+  sender out(result, wire, *buffers);
+  const std::int64_t most = elements_in_piece(wire);
+  for (std::int64_t first = 0; first < result.numel(); first += most) {
+    const std::int64_t count = std::min(most, result.numel() - first);
+    const at::Tensor row = out.next(count);
+    reader.read(row.mutable_data_ptr(), wire, first, first + count);
+    out.send(row, first);
+  }
+  out.finish();
 }
 
 // A new tensor of the wanted dtype and device with the array's elements.
@@ -223,18 +207,16 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
       copy_elements(source, result);
       return result;
     }
-    at::Tensor from;
-    if (source.why == refusal::none) {
-      from = borrow_tensor(source.view);
-    } else {
-      from = new_cpu_tensor(sizes, strides, source.view.dtype, /*pinned=*/false);
-      copy_elements(source, from);
-    }
     const gil_release without_gil;
     // Not at::empty_strided: its header would make this one take twice as long to compile.
-    at::Tensor result =
-        from.new_empty_strided(sizes, strides, at::TensorOptions().dtype(dtype).device(device));
-    result.copy_(from);
+    const at::Tensor like = new_cpu_tensor({0}, dtype, /*pinned=*/false);
+    at::Tensor result = like.new_empty_strided(sizes, strides, at::TensorOptions().device(device));
+    if (device.is_meta()) return result;
+    if (source.why == refusal::none) {
+      to_device(borrow_tensor(source.view), result);
+    } else {
+      send_refused(source, result);
+    }
     return result;
   });
 }
@@ -245,21 +227,30 @@ inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
   return axes;
 }
 
+// A new tensor with the elements of another.
+inline at::Tensor copy_to(const at::Tensor& source, at::ScalarType dtype, at::Device device) {
+  const auto options = at::TensorOptions().dtype(dtype).device(device);
+  if (source.requires_grad() || device.is_meta() || (!source.is_cpu() && !device.is_cpu())) {
+    return source.to(options, /*non_blocking=*/false, /*copy=*/true);
+  }
+  if (!source.is_cpu()) return to_cpu(source, dtype);
+  const c10::DimVector strides = strides_of_copy(source);
+  if (device.is_cpu()) {
+    at::Tensor result = new_cpu_tensor(source.sizes(), strides, dtype, /*pinned=*/false);
+    result.copy_(source);
+    return result;
+  }
+  at::Tensor result = source.new_empty_strided(source.sizes(), strides, options);
+  to_device(source, result);
+  return result;
+}
+
 // The same of a tensor, which stays on its device unless another is wanted.
 inline at::Tensor copy(const at::Tensor& source, const target& wanted) {
   return with_python_errors([&] {
     const gil_release without_gil;
-    const at::ScalarType dtype = wanted.dtype.value_or(source.scalar_type());
-    const at::Device device = wanted.device.value_or(source.device());
-    at::Tensor result;
-    if (source.is_cpu() && device.is_cpu() && !source.requires_grad() &&
-        source.is_non_overlapping_and_dense()) {
-      result = new_cpu_tensor(source.sizes(), source.strides(), dtype, /*pinned=*/false);
-      result.copy_(source);
-    } else {
-      result = source.to(at::TensorOptions().dtype(dtype).device(device), /*non_blocking=*/false,
-                         /*copy=*/true);
-    }
+    at::Tensor result = copy_to(source, wanted.dtype.value_or(source.scalar_type()),
+                                wanted.device.value_or(source.device()));
     if (wanted.order == axis_order::c) result = result.contiguous();
     if (wanted.order == axis_order::f) {
       result = result.permute(reversed_axes(result)).contiguous().permute(reversed_axes(result));

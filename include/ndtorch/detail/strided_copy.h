@@ -1,9 +1,11 @@
-// Copies between strided memory of one shape, of any strides, alignment and byte order: what no
+// Copies of plain memory, and of strided memory of any strides, alignment and byte order: what no
 // tensor can describe, and LibTorch's own copy therefore can't read.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/SmallVector.h>
+#include <ndtorch/detail/allocate.h>
+#include <ndtorch/detail/parallel.h>
 
 #if defined(__x86_64__)
 #include <tmmintrin.h>
@@ -19,6 +21,19 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
+// What one thread copies at a time, in bytes: a whole page, since two threads that meet a new page
+// at once both fill it with zeros, and one of them in vain.
+inline constexpr std::int64_t piece_of_copy = huge_page;
+
+inline void copy_bytes(void* target, const void* source, std::size_t nbytes) {
+  for_pieces(static_cast<std::int64_t>(nbytes), piece_of_copy,
+             [&](std::int64_t begin, std::int64_t end) {
+               std::memcpy(static_cast<std::byte*>(target) + begin,
+                           static_cast<const std::byte*>(source) + begin,
+                           static_cast<std::size_t>(end - begin));
+             });
+}
+
 inline std::uint8_t swap_bytes(std::uint8_t word) { return word; }
 inline std::uint16_t swap_bytes(std::uint16_t word) { return __builtin_bswap16(word); }
 inline std::uint32_t swap_bytes(std::uint32_t word) { return __builtin_bswap32(word); }
@@ -26,8 +41,8 @@ inline std::uint64_t swap_bytes(std::uint64_t word) { return __builtin_bswap64(w
 
 #if defined(__x86_64__)
 
-// Reverses the bytes of each word in dense memory, sixteen bytes at a time; returns how many bytes it
-// did. The compiler may not do so by itself: x86-64's first processors lacked the instruction.
+// Reverses the bytes of each word in dense memory, sixteen bytes at a time; returns how many bytes
+// it did. The compiler may not do so by itself: x86-64's first processors lacked the instruction.
 [[gnu::target("ssse3")]] inline std::int64_t swap_sixteens(std::byte* target,
                                                            const std::byte* source,
                                                            std::int64_t nbytes, std::size_t word) {
@@ -57,7 +72,8 @@ void copy_words(std::byte* target, const std::byte* source, Stride stride, std::
   }
 }
 
-// The two strides that most memory has are constants of the loop, which the compiler then vectorises.
+// The two strides that most memory has are constants of the loop, which the compiler then
+// vectorises.
 template <class Word, bool Swap>
 void copy_row(std::byte* target, const std::byte* source, std::int64_t stride, std::int64_t count) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(Word));
@@ -96,8 +112,9 @@ inline row_copier find_row_copier(std::size_t word, bool swap) {
 // Reads strided memory into dense memory, element by element in the order of the dense one.
 class strided_reader {
  public:
-  // `strides` are the source's, in bytes; `order` the axes of the dense memory, the innermost first.
-  // An element is `words` words of `word` bytes, whose bytes are reversed where `swap` says so.
+  // `strides` are the source's, in bytes; `order` the axes of the dense memory, the innermost
+  // first. An element is `words` words of `word` bytes, whose bytes are reversed where `swap` says
+  // so.
   strided_reader(const std::byte* source, at::IntArrayRef sizes, at::IntArrayRef strides,
                  at::IntArrayRef order, std::size_t word, std::int64_t words, bool swap)
       : source_(source), word_(word), words_per_element_(words) {

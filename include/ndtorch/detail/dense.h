@@ -1,0 +1,70 @@
+// The order of the axes in dense memory.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/DimVector.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <utility>
+
+namespace ndtorch {
+namespace [[gnu::visibility("hidden")]] detail {
+
+// The order that PyTorch gives the axes of a copy (empty_like with preserve_format), the innermost
+// first: that of the source's strides, whatever their unit. An axis of stride 0 has no place of its
+// own and stays where it is; of equal strides, the shorter axis is the inner one.
+inline c10::DimVector axes_by_stride(at::IntArrayRef sizes, at::IntArrayRef strides) {
+  const auto belongs_inside = [&](std::int64_t first, std::int64_t second) -> int {
+    const auto a = static_cast<std::size_t>(first), b = static_cast<std::size_t>(second);
+    const std::int64_t step_a = std::abs(strides[a]), step_b = std::abs(strides[b]);
+    if (step_a == 0 || step_b == 0) return 0;
+    if (step_a != step_b) return step_a < step_b ? 1 : -1;  // the first inside the second: 1
+    return sizes[a] < sizes[b] ? 1 : 0;
+  };
+  c10::DimVector order;
+  for (std::size_t i = sizes.size(); i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    std::size_t moving = i;
+    for (std::size_t other = i; other-- > 0;) {
+      const int inside = belongs_inside(order[moving], order[other]);
+      if (inside < 0) break;
+      if (inside == 0) continue;
+      std::swap(order[moving], order[other]);
+      moving = other;
+    }
+  }
+  return order;
+}
+
+// The axes of dense memory, the innermost first.
+inline c10::DimVector axes_of_dense(at::IntArrayRef strides) {
+  c10::DimVector order;
+  for (std::size_t i = strides.size(); i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return strides[static_cast<std::size_t>(a)] < strides[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
+// The strides, in elements, of dense memory whose axes are in this order, the innermost first.
+inline c10::DimVector dense_strides(at::IntArrayRef sizes, at::IntArrayRef order) {
+  c10::DimVector strides(sizes.size());
+  std::int64_t next = 1;
+  for (const std::int64_t axis : order) {
+    strides[static_cast<std::size_t>(axis)] = next;
+    next *= std::max<std::int64_t>(sizes[static_cast<std::size_t>(axis)], 1);
+  }
+  return strides;
+}
+
+// Those that PyTorch gives a copy of the tensor.
+inline c10::DimVector strides_of_copy(const at::Tensor& tensor) {
+  if (tensor.is_non_overlapping_and_dense()) return c10::DimVector(tensor.strides());
+  return dense_strides(tensor.sizes(), axes_by_stride(tensor.sizes(), tensor.strides()));
+}
+
+}  // namespace detail
+}  // namespace ndtorch

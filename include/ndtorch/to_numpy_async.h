@@ -1,0 +1,109 @@
+// LibTorch -> NumPy, later: for those who have other work to do while a copy crosses the bus.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
+#include <ndtorch/detail/allocate.h>
+#include <ndtorch/detail/dense.h>
+#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/interpreter.h>
+#include <ndtorch/detail/transfer.h>
+#include <ndtorch/to_numpy.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <exception>
+#include <optional>
+#include <utility>
+
+namespace ndtorch {
+
+// An array that may be on its way. Moves, and is not copied; one thread at a time may use it.
+// Dropped before the copy is done, it waits for it.
+class async_array {
+ public:
+  // Whether wait() would return at once. Throws runtime_error where the device failed. Needs no
+  // GIL.
+  bool ready() const {
+    return detail::with_python_errors([&] { return !done_ || done_->query(); });
+  }
+
+  // The array, once all its elements are there; called again, another one on the same memory. Needs
+  // the GIL, which is released while it waits. Throws runtime_error where the device failed, and
+  // what to_numpy() throws.
+  py::array wait() {
+    detail::check_gil("async_array::wait");
+    {
+      const detail::gil_release without_gil;
+      detail::with_python_errors([&] { finish(); });
+    }
+    return to_numpy(result_);
+  }
+
+  async_array(async_array&& other) noexcept
+      : source_(std::move(other.source_)),
+        result_(std::move(other.result_)),
+        done_(std::exchange(other.done_, std::nullopt)) {}
+  async_array& operator=(async_array&&) = delete;
+  async_array(const async_array&) = delete;
+  async_array& operator=(const async_array&) = delete;
+  ~async_array() {
+    if (!done_) return;
+    std::optional<detail::gil_release> without_gil;
+    if (Py_IsInitialized() != 0 && detail::has_gil()) without_gil.emplace();
+    try {
+      finish();
+    } catch (const std::exception&) {  // a device that failed is at nobody's memory any more
+    }
+  }
+
+ private:
+  friend async_array to_numpy_async(const at::Tensor& tensor);
+  explicit async_array(at::Tensor result) : result_(std::move(result)) {}
+  async_array(at::Tensor source, at::Tensor result, c10::Event done)
+      : source_(std::move(source)), result_(std::move(result)), done_(std::move(done)) {}
+
+  void finish() {
+    if (!done_) return;
+    done_->synchronize();
+    done_.reset();
+    source_.reset();
+  }
+
+  at::Tensor source_;  // the device's memory, until it has been read
+  at::Tensor result_;
+  std::optional<c10::Event> done_;
+};
+
+// to_numpy(), which starts a copy from a device and doesn't wait for it: the copy is made in order
+// on the device's current stream, into pinned memory. What is written to the tensor on that stream
+// later isn't seen. A CPU tensor is shared as to_numpy() does it, and ready at once; so is a copy
+// from a device without pinned memory or events, which is made before this returns. Needs the GIL.
+// Throws what to_numpy() throws.
+inline async_array to_numpy_async(const at::Tensor& tensor) {
+  detail::check_gil("to_numpy_async");
+  detail::check_convertible(tensor);
+  return detail::with_python_errors([&]() -> async_array {
+    const detail::gil_release without_gil;
+    const at::Device device = tensor.device();
+    if (detail::has_pinned_transfers(device) && !tensor._is_zerotensor()) {
+      try {
+        c10::Event done(device.type());
+        const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+        const c10::DimVector strides = detail::strides_of_copy(tensor);
+        at::Tensor result =
+            detail::new_cpu_tensor(tensor.sizes(), strides, tensor.scalar_type(), /*pinned=*/true);
+        at::Tensor dense = detail::make_dense(tensor.detach(), strides);
+        result.copy_(dense, /*non_blocking=*/true);
+        done.record(stream);
+        return async_array(std::move(dense), std::move(result), std::move(done));
+      } catch (const c10::Error&) {  // not in this way, then
+      }
+    }
+    return async_array(detail::to_plain(tensor));
+  });
+}
+
+}  // namespace ndtorch

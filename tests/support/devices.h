@@ -1,0 +1,50 @@
+// Tests that run on each device there is: on the tests' own "inverted" (private_use1.h) everywhere,
+// and on CUDA where there is a GPU.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+
+#include "private_use1.h"
+#include "support.h"
+
+namespace test {
+
+// How many devices of a kind there are; -1 where this LibTorch can have none.
+inline int devices(at::DeviceType type) {
+  const auto& guards = c10::impl::device_guard_impl_registry;
+  const auto* const guard = guards[static_cast<std::size_t>(type)].load();
+  return guard == nullptr ? -1 : guard->deviceCount();
+}
+
+class device_test : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (device().is_cuda() && devices(at::kCUDA) < 0) {
+      GTEST_SKIP() << "this LibTorch is built without CUDA";
+    }
+    if (device().is_cuda() && devices(at::kCUDA) == 0) GTEST_SKIP() << "no GPU";
+    if (device().is_cuda() && devices(at::kCUDA) <= device().index()) GTEST_SKIP() << "no such GPU";
+    // Python's torch wants a module behind each device that it meets.
+    exec(
+        "if not hasattr(torch, 'inverted'):\n"
+        "  torch._register_device_module('inverted', type(np)('inverted'))");
+    inverted::take_copies();
+    inverted::take_waits();
+  }
+
+  at::Device device() const { return at::Device(GetParam()); }
+};
+
+inline std::string name_of_device(const testing::TestParamInfo<const char*>& device) {
+  std::string name = device.param;
+  std::replace(name.begin(), name.end(), ':', '_');
+  return name;
+}
+
+}  // namespace test

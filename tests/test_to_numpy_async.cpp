@@ -1,0 +1,201 @@
+// ndtorch/to_numpy_async.h
+#include <ATen/ops/arange.h>
+#include <ATen/ops/complex.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/StreamGuard.h>
+#include <ndtorch/from_numpy.h>
+#include <ndtorch/to_numpy_async.h>
+
+#include <chrono>
+#include <future>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "support/devices.h"
+#include "support/private_use1.h"
+#include "support/private_use1_streams.h"
+#include "support/support.h"
+
+namespace {
+
+namespace py = pybind11;
+namespace inverted = test::inverted;
+using ndtorch::async_array;
+using ndtorch::to_numpy_async;
+using test::eval;
+using test::message_of;
+using test::same_elements;
+
+constexpr std::chrono::microseconds late(3000);
+
+class async_from_device : public test::device_test {};
+
+INSTANTIATE_TEST_SUITE_P(private_use1, async_from_device,
+                         testing::Values("inverted:0", "inverted:1"), test::name_of_device);
+INSTANTIATE_TEST_SUITE_P(gpu, async_from_device, testing::Values("cuda:0"), test::name_of_device);
+
+TEST_P(async_from_device, gives_the_elements_in_the_end) {
+  const inverted::asynchronous mode(late);
+  const at::Tensor here = at::arange(24, at::kFloat).view({2, 3, 4});
+  const at::Tensor there = here.to(device());
+  const at::Tensor complex = at::complex(here, here.add(1));
+  const at::Tensor complex_there = complex.to(device());
+  for (const auto& [source, expected] :
+       {std::pair(there, here), std::pair(there.permute({2, 0, 1}), here.permute({2, 0, 1})),
+        std::pair(there.slice(2, 0, 4, 2), here.slice(2, 0, 4, 2)),
+        std::pair(there.clone().requires_grad_(), here),
+        std::pair(complex_there.conj(), complex.conj()),
+        std::pair(there.slice(0, 2), here.slice(0, 2))}) {
+    async_array result = to_numpy_async(source);
+    EXPECT_TRUE(same_elements(result.wait(), ndtorch::to_numpy(expected)));
+    EXPECT_TRUE(result.ready());
+  }
+}
+
+TEST_P(async_from_device, has_the_strides_that_to_numpy_gives) {
+  const at::Tensor there = at::arange(24).view({2, 3, 4}).to(device());
+  for (const at::Tensor& source : {there.permute({2, 0, 1}), there.slice(2, 0, 4, 2)}) {
+    const py::object strides = to_numpy_async(source).wait().attr("strides");
+    EXPECT_TRUE(strides.equal(ndtorch::to_numpy(source).attr("strides")));
+  }
+}
+
+// The copy is of the tensor as it is on its stream now, whatever becomes of it.
+TEST_P(async_from_device, outlives_the_tensor) {
+  const inverted::asynchronous mode(late);
+  std::optional<async_array> result;
+  {
+    const at::Tensor there = at::ones({1000}).to(device());
+    result.emplace(to_numpy_async(there));
+    there.copy_(at::arange(1000));
+  }
+  const at::Tensor again = at::arange(1000, at::kFloat).to(device());
+  EXPECT_TRUE(same_elements(result->wait(), eval("np.ones(1000, 'float32')")));
+}
+
+TEST_P(async_from_device, is_an_array_on_the_same_memory_each_time) {
+  async_array result = to_numpy_async(at::ones({3}).to(device()));
+  const py::array first = result.wait();
+  const py::array second = result.wait();
+  EXPECT_EQ(first.data(), second.data());
+  EXPECT_TRUE(first.writeable());
+}
+
+// Holds up a stream until it is opened.
+class gate {
+ public:
+  explicit gate(c10::Stream stream) {
+    inverted::submit(stream, [until = opened_.get_future().share()] { until.wait(); });
+  }
+  void open() { opened_.set_value(); }
+
+ private:
+  std::promise<void> opened_;
+};
+
+c10::Stream default_stream(at::Device device) { return c10::Stream(c10::Stream::DEFAULT, device); }
+
+TEST(to_numpy_async, is_not_ready_before_the_data_is_there) {
+  const inverted::asynchronous mode(late);
+  const at::Device device("inverted:1");
+  const at::Tensor there = at::ones({3}).to(device);
+  gate closed(default_stream(device));
+  async_array result = to_numpy_async(there);
+  EXPECT_FALSE(result.ready());
+  closed.open();
+  EXPECT_TRUE(same_elements(result.wait(), eval("np.ones(3, 'float32')")));
+}
+
+TEST(to_numpy_async, waits_without_the_gil_and_only_once) {
+  const at::Tensor there = at::ones({3}).to(at::Device("inverted:1"));
+  async_array result = to_numpy_async(there);
+  inverted::take_waits();
+  result.wait();
+  EXPECT_EQ(inverted::take_waits(), std::vector<std::string>{"host waits for 0 of inverted:1"});
+  result.wait();
+  EXPECT_TRUE(inverted::take_waits().empty());
+}
+
+TEST(to_numpy_async, follows_the_current_stream) {
+  const at::Device device("inverted:1");
+  const c10::StreamGuard guard(c10::Stream(c10::Stream::UNSAFE, device, 7));
+  async_array result = to_numpy_async(at::ones({3}).to(device));
+  inverted::take_waits();
+  result.wait();
+  EXPECT_EQ(inverted::take_waits(), std::vector<std::string>{"host waits for 7 of inverted:1"});
+}
+
+TEST(to_numpy_async, keeps_the_devices_memory_until_it_was_read) {
+  const int blocks = inverted::live_blocks();
+  async_array result = to_numpy_async(at::ones({3}).to(at::Device("inverted")));
+  EXPECT_EQ(inverted::live_blocks(), blocks + 1);
+  const py::array array = result.wait();
+  EXPECT_EQ(inverted::live_blocks(), blocks);
+}
+
+TEST(to_numpy_async, waits_for_the_device_when_it_is_dropped) {
+  const at::Device device("inverted:1");
+  const int blocks = inverted::live_blocks();
+  {
+    const async_array result = to_numpy_async(at::ones({3}).to(device));
+  }
+  EXPECT_EQ(inverted::take_waits().back(), "host waits for 0 of inverted:1");
+  EXPECT_EQ(inverted::live_blocks(), blocks);
+}
+
+TEST(to_numpy_async, can_be_moved) {
+  async_array first = to_numpy_async(at::ones({3}).to(at::Device("inverted")));
+  async_array second = std::move(first);
+  inverted::take_waits();
+  EXPECT_TRUE(same_elements(second.wait(), eval("np.ones(3, 'float32')")));
+  EXPECT_EQ(inverted::take_waits().size(), 1U);
+}
+
+TEST(to_numpy_async, shares_a_cpu_tensor_at_once) {
+  const at::Tensor tensor = at::arange(3);
+  async_array result = to_numpy_async(tensor);
+  EXPECT_TRUE(result.ready());
+  EXPECT_EQ(result.wait().data(), tensor.const_data_ptr());
+  async_array resolved = to_numpy_async(at::complex(at::ones({2}), at::ones({2})).conj());
+  EXPECT_TRUE(same_elements(resolved.wait(), eval("np.array([1 - 1j] * 2, 'complex64')")));
+}
+
+TEST(to_numpy_async, copies_at_once_where_no_memory_can_be_pinned) {
+  const inverted::no_pinned_memory none;
+  const at::Tensor there = at::ones({3}).to(at::Device("inverted"));
+  async_array result = to_numpy_async(there);
+  EXPECT_TRUE(result.ready());
+  EXPECT_TRUE(same_elements(result.wait(), eval("np.ones(3, 'float32')")));
+}
+
+TEST(to_numpy_async, refuses_what_to_numpy_refuses_before_it_copies) {
+  inverted::take_copies();
+  message_of<py::type_error>([] { to_numpy_async(at::ones({2}).to_sparse()); });
+  message_of<py::type_error>([] { to_numpy_async(at::Tensor()); });
+  message_of<ndtorch::detail::not_implemented_error>(
+      [] { to_numpy_async(at::empty({2}, at::kMeta)); });
+  EXPECT_TRUE(inverted::take_copies().empty());
+}
+
+TEST(to_numpy_async, can_be_bound_to_python) {
+  const py::module_ module = py::reinterpret_borrow<py::module_>(
+      py::module_::import("types").attr("ModuleType")("async_module"));
+  py::class_<async_array>(module, "async_array", py::module_local())
+      .def("ready", &async_array::ready)
+      .def("wait", &async_array::wait);
+  module.attr("start") =
+      py::cpp_function([] { return to_numpy_async(at::arange(3).to(at::Device("inverted"))); });
+  const py::dict names = test::exec(
+      "handle = m.start()\n"
+      "values = handle.wait().tolist()\n"
+      "ready = handle.ready()\n"
+      "dropped = m.start()\n"
+      "del dropped",
+      py::dict(py::arg("m") = module));
+  EXPECT_TRUE(py::object(names["values"]).equal(eval("[0, 1, 2]")));
+  EXPECT_TRUE(names["ready"].cast<bool>());
+}
+
+}  // namespace
