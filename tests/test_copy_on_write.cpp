@@ -75,8 +75,7 @@ TEST(read, shares_the_arrays_memory) {
 
 TEST(read, sees_what_others_write_to_the_array_until_the_tensor_is_written_to) {
   const py::object memory = array("np.arange(3.)");
-  const py::array view =
-      py::reinterpret_borrow<py::array>(eval("np.broadcast_to(a, a.shape)", py::arg("a") = memory));
+  const py::array view = array("np.broadcast_to(a, a.shape)", py::arg("a") = memory);
   const at::Tensor tensor = ndtorch::from_numpy(view);
   memory[py::int_(0)] = 7;
   EXPECT_EQ(tensor[0].item<double>(), 7);

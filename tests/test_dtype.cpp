@@ -260,11 +260,11 @@ TEST(numpy_dtype, gives_a_reference_that_ends_with_it) {
 
 TEST(without_ml_dtypes, its_dtypes_are_a_type_error_that_says_what_to_install) {
   const test::import_replaced missing("ml_dtypes", py::none());
-  for (const auto& [name, type] : of_ml_dtypes) {
-    SCOPED_TRACE(name);
-    const std::string message = message_of<py::type_error>([&] { ndtorch::numpy_dtype(type); });
+  for (const dtype_pair& one : of_ml_dtypes) {
+    SCOPED_TRACE(one.name);
+    const std::string message = message_of<py::type_error>([&] { ndtorch::numpy_dtype(one.type); });
     EXPECT_CONTAINS(message, "Got unsupported ScalarType");
-    EXPECT_CONTAINS(message, "NumPy has no " + std::string(name) + " of its own");
+    EXPECT_CONTAINS(message, "NumPy has no " + std::string(one.name) + " of its own");
     EXPECT_CONTAINS(message, "pip install --upgrade ml_dtypes");
     EXPECT_CONTAINS(message, "ndtorch::to_numpy<float>(tensor)");
   }

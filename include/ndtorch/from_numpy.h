@@ -181,7 +181,7 @@ at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
   constexpr at::ScalarType type = scalar_type_of_v<T>;
   detail::check_gil("tensor");
   detail::target wanted = detail::read_options(options);
-  if (wanted.dtype.value_or(type) != type) {
+  if (wanted.dtype && *wanted.dtype != type) {
     throw py::value_error(c10::str("ndtorch::tensor<T> of dtype ", type,
                                    " was given options of dtype ", *wanted.dtype,
                                    ". Leave the dtype out of one of them."));

@@ -50,7 +50,7 @@ c10::Stream stream_of(at::Device device) {
 std::string host() { return PyGILState_Check() != 0 ? "host with the GIL" : "host"; }
 
 void note_wait(const std::string& who, c10::StreamId stream, at::Device device) {
-  const std::lock_guard lock(mutex);
+  const std::scoped_lock lock(mutex);
   waits.push_back(c10::str(who, " waits for ", stream, " of ", device));
 }
 
@@ -67,7 +67,7 @@ class device_allocator final : public c10::Allocator {
                      "inverted out of memory.");
     void* const memory = ::operator new(count);
     ++blocks;
-    const std::lock_guard lock(mutex);
+    const std::scoped_lock lock(mutex);
     device_blocks.insert({memory, {count, stream_of({type, current})}});
     return {memory, memory, raw_deleter(), at::Device(type, current)};
   }
@@ -94,14 +94,14 @@ class pinned_allocator final : public c10::Allocator {
   at::DataPtr allocate(std::size_t count) override {
     TORCH_CHECK_WITH(OutOfMemoryError, !pinning_fails, "inverted: no memory can be pinned.");
     void* const memory = ::operator new(count, std::align_val_t(64));
-    const std::lock_guard lock(mutex);
+    const std::scoped_lock lock(mutex);
     pinned[memory] = count;
     return {memory, memory, raw_deleter(), at::Device(at::kCPU)};
   }
   at::DeleterFnPtr raw_deleter() const override {
     return [](void* memory) {
       {
-        const std::lock_guard lock(mutex);
+        const std::scoped_lock lock(mutex);
         std::memset(memory, overwritten, pinned.extract(memory).mapped());
         graveyard.push_back(memory);
       }
@@ -175,7 +175,7 @@ struct hooks final : at::PrivateUse1HooksInterface {
   at::DeviceIndex deviceCount() const override { return device_count; }
   at::Allocator* getPinnedMemoryAllocator() const override { return &pinned_memory; }
   bool isPinnedPtr(const void* data) const override {
-    const std::lock_guard lock(mutex);
+    const std::scoped_lock lock(mutex);
     return pinned.count(data) != 0;
   }
 };
@@ -277,7 +277,7 @@ void copy_now(const description& to, const description& from) {
 }
 
 bool is_pinned(const at::Tensor& tensor) {
-  const std::lock_guard lock(mutex);
+  const std::scoped_lock lock(mutex);
   return pinned.count(tensor.storage().data()) != 0;
 }
 
@@ -287,7 +287,7 @@ at::Tensor& copy(at::Tensor& self, const at::Tensor& source, bool non_blocking) 
   const bool waited_for =
       !on_devices && (!non_blocking || !is_pinned(self.is_cpu() ? self : source));
   {
-    const std::lock_guard lock(mutex);
+    const std::scoped_lock lock(mutex);
     copies.push_back(
         {source.device(), self.device(), source.nbytes(), PyGILState_Check() != 0, waited_for});
   }
@@ -301,7 +301,7 @@ at::Tensor& copy(at::Tensor& self, const at::Tensor& source, bool non_blocking) 
 }  // namespace
 
 std::vector<copy_record> take_copies() {
-  const std::lock_guard lock(mutex);
+  const std::scoped_lock lock(mutex);
   return std::exchange(copies, {});
 }
 
@@ -313,7 +313,7 @@ no_pinned_memory::no_pinned_memory() { pinning_fails = true; }
 no_pinned_memory::~no_pinned_memory() { pinning_fails = false; }
 
 void bury() {
-  const std::lock_guard lock(mutex);
+  const std::scoped_lock lock(mutex);
   for (void* const memory : graveyard) ::operator delete(memory, std::align_val_t(64));
   graveyard.clear();
 }
@@ -321,7 +321,7 @@ void bury() {
 int current_device() { return current; }
 
 std::vector<std::string> take_waits() {
-  const std::lock_guard lock(mutex);
+  const std::scoped_lock lock(mutex);
   return std::exchange(waits, {});
 }
 

@@ -53,7 +53,7 @@ inline int release_waiting(void*) {
   first_writes& waiting = first_writes::instance();
   std::vector<PyObject*> objects;
   {
-    const std::lock_guard<std::mutex> lock(waiting.mutex);
+    const std::scoped_lock lock(waiting.mutex);
     waiting.is_asked = false;
     objects.swap(waiting.objects);
   }
@@ -66,7 +66,7 @@ inline int release_waiting(void*) {
 // object asks again.
 inline void release_later(void* object) {
   first_writes& waiting = first_writes::instance();
-  const std::lock_guard<std::mutex> lock(waiting.mutex);
+  const std::scoped_lock lock(waiting.mutex);
   waiting.objects.push_back(static_cast<PyObject*>(object));
   if (!waiting.is_asked) waiting.is_asked = Py_AddPendingCall(&release_waiting, nullptr) == 0;
 }
@@ -77,7 +77,7 @@ inline void release_later(void* object) {
 inline void move_to_own_memory(c10::StorageImpl* storage) {
   at::DataPtr shared;  // let go after the lock: that may run Python code
   {
-    const std::lock_guard<std::mutex> lock(first_writes::instance().moving);
+    const std::scoped_lock lock(first_writes::instance().moving);
     if (!storage->has_materializer()) return;  // another thread has moved it
     const c10::DeviceGuard guard(storage->device());
     c10::Allocator* const allocator = c10::GetAllocator(storage->device_type());

@@ -84,7 +84,8 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
     std::string text = py::str(error.value());
     if (text.find(last_resort_name) == std::string::npos) throw;  // from inside the function
     // The overload that explains is no way to call the function.
-    for (std::size_t name; (name = text.find(last_resort_name)) != std::string::npos;) {
+    for (auto name = text.find(last_resort_name); name != std::string::npos;
+         name = text.find(last_resort_name)) {
       const std::size_t begin = text.rfind('\n', name);
       text.erase(begin, text.find('\n', name) - begin);
     }
@@ -178,7 +179,7 @@ inline void add_last_resort(py::handle scope, const char* name) {
   // Else pybind11 made a new function of it: this one is a base class's, or not pybind11's at all.
   if (!py::detail::get_function(overload).is(function)) throw_not_ours();
   // pybind11 has rewritten the docstring, which isn't about this overload. It frees the text itself.
-  std::free(const_cast<char*>(definition->ml_doc));
+  std::free(const_cast<char*>(definition->ml_doc));  // NOLINT(cppcoreguidelines-no-malloc)
   definition->ml_doc = doc.empty() ? nullptr : PYBIND11_COMPAT_STRDUP(doc.c_str());
 }
 

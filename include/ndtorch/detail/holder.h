@@ -116,7 +116,7 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   const auto shape = read_ints(interface["shape"]);
   if (shape.size() > max_ndim) refuse("it has more than 64 dimensions.");
   view.ndim = shape.size();
-  std::uint64_t count = static_cast<std::uint64_t>(entry->item_size);
+  auto count = static_cast<std::uint64_t>(entry->item_size);
   for (std::size_t i = 0; i < view.ndim; ++i) {
     if (shape[i] < 0) refuse("a size is negative.");
     view.size_of[i] = shape[i];

@@ -82,7 +82,8 @@ inline const numpy_api& api() {
     follow_interpreter();
     call_at_end([] { loaded = nullptr; });
     const numpy_api fresh = load_numpy_api();
-    if ((found = loaded.load(std::memory_order_acquire)) == nullptr) {
+    found = loaded.load(std::memory_order_acquire);
+    if (found == nullptr) {
       table = fresh;
       found = &table;
       loaded.store(found, std::memory_order_release);

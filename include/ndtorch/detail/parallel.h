@@ -44,7 +44,7 @@ class helpers {
   // Has `help` called on `count` other threads, sooner or later. Throws where there is no thread to
   // be had; those that are there help all the same.
   void ask(std::int64_t count, const std::function<void()>& help) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     for (std::int64_t i = 0; i < count; ++i) waiting_.push_back(help);
     asked_.notify_all();
     for (; threads_ < count; ++threads_) std::thread([this] { run(); }).detach();
@@ -122,7 +122,7 @@ void for_pieces(std::int64_t count, std::int64_t size, const Work& work) {
   const auto job = std::make_shared<pieces<Work>>(count, size, work);
   try {
     helpers::instance().ask(std::min(parts, threads) - 1, [job] { job->help(); });
-  } catch (const std::exception&) {
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
     // No thread to be had: the work is done all the same, and those that came must be waited for.
   }
   job->help();

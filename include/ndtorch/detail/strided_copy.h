@@ -117,8 +117,10 @@ class strided_reader {
   // so.
   strided_reader(const std::byte* source, at::IntArrayRef sizes, at::IntArrayRef strides,
                  at::IntArrayRef order, std::size_t word, std::int64_t words, bool swap)
-      : source_(source), word_(word), words_per_element_(words) {
-    copy_ = find_row_copier(word_, swap);
+      : source_(source),
+        word_(word),
+        words_per_element_(words),
+        copy_(find_row_copier(word, swap)) {
     if (words > 1) axes_.push_back({words, static_cast<std::int64_t>(word_)});
     for (const std::int64_t i : order) {
       const axis next{sizes[static_cast<std::size_t>(i)], strides[static_cast<std::size_t>(i)]};
