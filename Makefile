@@ -26,7 +26,7 @@ embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" 
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build-bench bench bench-guard load coverage format clean
+.PHONY: help setup demo test build-bench bench bench-guard load lint coverage format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -84,6 +84,11 @@ load: setup  ## Ten million conversions each way, and eight threads under a lock
 	@$(embedded) build/dev/tests/load/load
 	@$(embedded) build/dev/tests/load/locks good
 	@$(embedded) build/dev/tests/load/locks also_good
+
+lint: setup  ## Formatting, compiler warnings, clang-tidy, and what is not C++
+	@sh tools/system_packages.sh "$(python)" clang
+	@$(call configure,lint) >/dev/null
+	@"$(python)" tools/lint.py build/lint --jobs $(JOBS)
 
 coverage: setup  ## Which lines of include/ the tests run
 	@$(call configure,coverage)

@@ -2,9 +2,9 @@
 
     calls.py small | large | parts | peak | imports | compile
 
-Each part prints a JSON object {row: {who: [one value a round]}}, in seconds or in bytes. In each round
-all of a row's functions take turns, so that whatever else the machine does falls on all of them;
-report.py divides round by round. PYTHONPATH has to name the folder of the built modules.
+Each part prints a JSON object {row: {who: [one value a round]}}, in seconds or in bytes. In each
+round all of a row's functions take turns, so that whatever else the machine does falls on all of
+them; report.py divides round by round. PYTHONPATH has to name the folder of the built modules.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def small():
 
     def timed(function, *arguments, statement=None, calls=10_000):
         names = [f"argument{i}" for i in range(len(arguments))]
-        scope = dict(zip(["function", *names], [function, *arguments]), from_dlpack=np.from_dlpack)
+        scope = dict(zip(["function", *names], [function, *arguments], strict=True),
+                     from_dlpack=np.from_dlpack)
         local = "; ".join(f"{name.lstrip('_')} = _{name}" for name in scope)  # faster than globals
         timer = timeit.Timer(
             statement or f"function({', '.join(names)})", local, time.thread_time,
@@ -219,7 +220,9 @@ def peak():
 def peak_of(kind):
     import calls_ndtorch as ours
 
-    array = large_arrays()[kind] if kind != "list" else list(large_arrays()["float32"].reshape(1024, -1))
+    array = large_arrays()["float32" if kind == "list" else kind]
+    if kind == "list":
+        array = list(array.reshape(1024, -1))
     copy = ours.keep_float if kind == "int64" else ours.keep
     copy(array[:2])  # what the first call of a process sets up
     before = memory("VmRSS")
@@ -238,7 +241,7 @@ def imports():
 
 
 def import_of(name):
-    import numpy  # noqa: F401: both need it, so it is nobody's cost
+    import numpy  # noqa: F401 (both need it, so it is nobody's cost)
 
     start = time.process_time()
     __import__(name)
@@ -265,7 +268,8 @@ def compile_():
         source = pathlib.Path(directory, "module.cpp")
         text = "".join(f"#include <{header}>\n" for header in headers[name])
         source.write_text(text + "PYBIND11_MODULE(module, m) { m.doc() = \"\"; }\n")
-        command = [compiler, f"@{BUILT / 'compile_flags.txt'}", "-c", str(source), "-o", f"{source}.o"]
+        flags = BUILT / "compile_flags.txt"
+        command = [compiler, f"@{flags}", "-c", str(source), "-o", f"{source}.o"]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, env=environment)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

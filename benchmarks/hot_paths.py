@@ -3,8 +3,8 @@
     hot_paths.py [--update] <program>
 
 Counted by callgrind, so a busy machine changes nothing. What does change the counts is another
-compiler, Python, NumPy, LibTorch or C library: instruction_counts.json names those it was made with.
-`--update` writes it anew, after a change that is meant.
+compiler, Python, NumPy, LibTorch or C library: instruction_counts.json names those it was made
+with. `--update` writes it anew, after a change that is meant.
 """
 
 import argparse
@@ -98,7 +98,8 @@ def main():
         print("The committed counts were made with other versions, which changes them too: "
               + ", ".join(other))
     if better:
-        print("Fewer than committed: commit what `make bench-guard UPDATE=1` writes, so that they stay.")
+        print("Fewer than committed: commit what `make bench-guard UPDATE=1` writes, so that they "
+              "stay.")
     if worse:
         sys.exit("More instructions than committed. Where that is meant: make bench-guard UPDATE=1")
 

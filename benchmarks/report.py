@@ -1,4 +1,4 @@
-"""Makes a table, a picture and a short JSON file of what run.py measured, and puts them into the docs.
+"""Makes a table, a picture and a short JSON file of what run.py measured, for the docs.
 
     report.py <results.json> <docs folder>
 """
@@ -121,8 +121,8 @@ def table(lines):
     text = ["| work | over | ours over it | spread | bar | holds |", "|---|---|--:|---|--:|---|"]
     for line in lines:
         low, high = line["quartiles"]
-        text.append(f"| {line['work']} | {line['over']} | {line['ratio']:.2f} | {low:.2f}–{high:.2f} "
-                    f"| {line['bar']:.2f} | {verdict(line)} |")
+        text.append(f"| {line['work']} | {line['over']} | {line['ratio']:.2f} "
+                    f"| {low:.2f}–{high:.2f} | {line['bar']:.2f} | {verdict(line)} |")
     return text
 
 
@@ -182,7 +182,8 @@ def picture(lines, folder):
                  Line2D([], [], color=dark, linewidth=1, label="quartiles")],
         loc="outside upper right", ncols=4, frameon=False)
     for suffix, metadata in ("png", {"Software": None}), ("svg", {"Date": None}):
-        figure.savefig(folder / f"benchmarks.{suffix}", dpi=120, metadata=metadata, facecolor="white")
+        figure.savefig(folder / f"benchmarks.{suffix}", dpi=120, metadata=metadata,
+                       facecolor="white")
 
 
 def main():

@@ -2,8 +2,8 @@
 
     run.py <folder of the built programs> <results.json>
 
-What takes a microsecond depends on where a process happens to have its code and its memory, so that is
-measured in several processes, and each one's values are rounds of their own.
+What takes a microsecond depends on where a process happens to have its code and its memory, so that
+is measured in several processes, and each one's values are rounds of their own.
 """
 
 import datetime

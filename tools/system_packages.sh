@@ -3,26 +3,42 @@
 # Only where that needs no question: on a Debian, as root. Elsewhere the configure step says what is
 # missing, and gets GoogleTest itself.
 #
-#   sh tools/system_packages.sh <python> [benchmarks]    and what the benchmarks take
+#   sh tools/system_packages.sh <python> [benchmarks] [clang]    and what these take
 set -eu
 
+python="$1"
+shift
 missing=""
 [ -f /usr/include/gtest/gtest.h ] || [ -f /usr/local/include/gtest/gtest.h ] ||
   missing="$missing libgtest-dev"
-"$1" -c '
+"$python" -c '
 import os, sysconfig
 raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))
 ' || missing="$missing python3-dev"
 
-if [ "${2:-}" = benchmarks ]; then
-  [ -f /usr/include/benchmark/benchmark.h ] || [ -f /usr/local/include/benchmark/benchmark.h ] ||
-    missing="$missing libbenchmark-dev"
-  command -v valgrind >/dev/null || missing="$missing valgrind"
-fi
+for part; do
+  case "$part" in
+    benchmarks)
+      [ -f /usr/include/benchmark/benchmark.h ] || [ -f /usr/local/include/benchmark/benchmark.h ] ||
+        missing="$missing libbenchmark-dev"
+      command -v valgrind >/dev/null || missing="$missing valgrind"
+      ;;
+    clang)
+      # Debian calls a compiler that was asked for by its version clang++-16.
+      command -v clang++ >/dev/null || ls /usr/bin/clang++-* >/dev/null 2>&1 ||
+        missing="$missing clang"
+      ;;
+    *)
+      echo "$0: unknown: $part" >&2
+      exit 1
+      ;;
+  esac
+done
 
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ] || exit 0
 echo "Installing$missing"
+# shellcheck disable=SC2086  # several words
 # A failure is no reason to stop: the configure step has other ways.
 { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing; } \
   >/dev/null 2>&1 || echo "Could not install$missing; going on without"

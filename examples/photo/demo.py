@@ -38,7 +38,7 @@ def draw_steps(path):
     figure, axes = plt.subplots(
         1, len(steps), figsize=(3 * len(steps), 3 * rows / columns + 0.4), layout="constrained"
     )
-    for axis, (name, picture) in zip(axes, steps.items()):
+    for axis, (name, picture) in zip(axes, steps.items(), strict=True):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
         axis.set_title(name)
         axis.axis("off")

@@ -63,8 +63,7 @@ void define_guide(py::module_& guide) {
       "ndtorch::to_numpy(t)");
 
   // Tensors to start from.
-  guide.def(
-      "plain", [] { return held{at::ones({4})}; }, "A tensor that exports as it is.");
+  guide.def("plain", [] { return held{at::ones({4})}; }, "A tensor that exports as it is.");
   guide.def(
       "with_grad", [] { return held{at::ones({4}).requires_grad_()}; },
       "A tensor that requires grad.");

@@ -136,7 +136,7 @@ def test_invert_of_a_slice_leaves_the_rest_alone(picture):
 def test_invert_refuses_a_read_only_photo_and_leaves_it_alone(picture):
     before = picture.copy()
     picture.flags.writeable = False
-    with pytest.raises(ValueError, match="not writable|read-only"):
+    with pytest.raises(ValueError, match=r"not writable|read-only"):
         photo.invert(picture)
     np.testing.assert_array_equal(picture, before)
 
@@ -144,7 +144,7 @@ def test_invert_refuses_a_read_only_photo_and_leaves_it_alone(picture):
 @pytest.mark.parametrize("step", [*STEPS, photo.invert])
 class TestWrongInput:
     def test_floats_are_refused_with_both_dtypes_named(self, step, picture):
-        with pytest.raises(TypeError, match="(?s)(?=.*float64)(?=.*uint8)"):
+        with pytest.raises(TypeError, match=r"(?s)(?=.*float64)(?=.*uint8)"):
             step(picture.astype(float))
 
     @pytest.mark.parametrize("shape", [(20, 30), (20, 30, 4), (1, 20, 30, 3), (0, 30, 3), ()])
@@ -158,7 +158,7 @@ class TestWrongInput:
             step(picture.tolist())
 
     def test_a_flipped_photo_is_refused_with_the_remedy(self, step, picture):
-        with pytest.raises(ValueError, match="negative.*copy"):
+        with pytest.raises(ValueError, match=r"negative.*copy"):
             step(picture[::-1])
 
 

@@ -1,6 +1,6 @@
 """The stub that pybind11-stubgen makes of an extension with tensor_t, and what mypy reads in it.
 
-The directory with the built module has to be on PYTHONPATH. Where a signature was changed on purpose:
+The directory with the built module has to be on PYTHONPATH. Where a signature was changed:
 
     python -m pybind11_stubgen points -o tests/python/stubs
 """

@@ -1,4 +1,4 @@
-"""What a type checker must accept, and Python must run: each use that the stub of `points` allows."""
+"""What a type checker must accept, and Python must run: what the stub of `points` allows."""
 
 import numpy as np
 from numpy.typing import NDArray
