@@ -161,7 +161,7 @@ void daemon_threads_write_while_it_finalizes() {
 void refuse_after_a_restart(const std::function<void()>& convert) {
   try {
     convert();
-    REQUIRE(!"converts");
+    REQUIRE(false && "converts");
   } catch (py::error_already_set& error) {
     REQUIRE(error.matches(PyExc_ImportError));
     REQUIRE(std::strstr(error.what(), "works with the first interpreter of a process only"));
@@ -369,7 +369,7 @@ void subinterpreters_are_refused() {
   const auto refused = [&](const auto& function) {
     try {
       function();
-      REQUIRE(!"converts");
+      REQUIRE(false && "converts");
     } catch (const py::import_error& error) {
       REQUIRE(std::strstr(error.what(), "works in a process's main interpreter only"));
     }

@@ -24,13 +24,13 @@ class tensor_store {
   // Called with the GIL, which is given up before the lock is waited for.
   void put(at::Tensor tensor) {
     const py::gil_scoped_release without_gil;
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     tensors_.push_back(std::move(tensor));
   }
 
   // Called by any thread without the GIL.
   void clear() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     tensors_.clear();
   }
 
@@ -47,14 +47,14 @@ class tensor_store {
  public:
   // Called with the GIL or without it: nothing dies while the lock is held.
   void put(at::Tensor tensor) {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     tensors_.push_back(std::move(tensor));
   }
 
   void clear() {
     std::vector<at::Tensor> dying;
     {
-      const std::lock_guard lock(mutex_);
+      const std::scoped_lock lock(mutex_);
       dying.swap(tensors_);
     }
   }
@@ -72,13 +72,13 @@ class tensor_store {
  public:
   // Called with the GIL, and keeps it while it waits for the lock.
   void put(at::Tensor tensor) {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     tensors_.push_back(std::move(tensor));
   }
 
   // Called by any thread without the GIL. Keeps the lock while it waits for the GIL.
   void clear() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     tensors_.clear();
   }
 

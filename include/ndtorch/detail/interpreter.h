@@ -62,7 +62,7 @@ class interpreter_claim {
  public:
   interpreter_claim() : state_(interpreter_state::instance()) {
     ++state_.asking;  // before the question, as await_claims() has them the other way round
-    is_granted_ = !state_.is_ending;
+    is_granted_ = !state_.is_ending;  // NOLINT(cppcoreguidelines-prefer-member-initializer)
   }
   ~interpreter_claim() { --state_.asking; }
   interpreter_claim(const interpreter_claim&) = delete;
