@@ -112,6 +112,14 @@ const lie lies[] = {
      "ValueError", "At least one stride is negative"},
     {"a huge stride", [](foreign_memory& m) { m.strides = {huge, 1}; }, "ValueError",
      "it spans more bytes than there can be."},
+    {"an offset that wraps round", [](foreign_memory& m) { m.tensor.byte_offset = UINT64_MAX - 7; },
+     "ValueError", "it reaches beyond the last address."},
+    {"memory that wraps round",
+     [](foreign_memory& m) {
+       m.tensor.byte_offset =
+           UINT64_MAX / 8 * 8 - reinterpret_cast<std::uintptr_t>(m.tensor.data) - 16;
+     },
+     "ValueError", "it reaches beyond the last address."},
     {"unknown dtype code", [](foreign_memory& m) { m.tensor.dtype.code = 255; }, "TypeError",
      "can't convert this DLPack dtype."},
     {"lanes", [](foreign_memory& m) { m.tensor.dtype.lanes = 65535; }, "TypeError", "lanes 65535"},

@@ -174,8 +174,16 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
   if (why == refusal::negative_stride) {
     throw_refused(tensor, "At least one stride is negative, and LibTorch has no such tensors.");
   }
-  view.data =
-      tensor.data == nullptr ? nullptr : static_cast<char*>(tensor.data) + tensor.byte_offset;
+  view.data = nullptr;
+  if (tensor.data != nullptr) {
+    std::uint64_t first = 0, end = 0;
+    if (c10::add_overflows(reinterpret_cast<std::uintptr_t>(tensor.data), tensor.byte_offset,
+                           &first) ||
+        c10::add_overflows(first, view.nbytes, &end)) {
+      throw_refused(tensor, "it reaches beyond the last address.");
+    }
+    view.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
+  }
   if (view.data == nullptr && view.nbytes > 0) throw_refused(tensor, "its data pointer is null.");
   if (view.device.is_cpu() && !is_aligned(view)) {
     throw_refused(tensor, "the data is not aligned for its dtype.");
