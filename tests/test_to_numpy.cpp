@@ -96,6 +96,15 @@ TEST(numpy, has_the_tensors_shape_and_strides) {
 }
 
 // NumPy allocates for a null pointer, so an export must not hand it one.
+// LibTorch makes such strides itself, and in bytes they are no number any more.
+TEST(numpy, takes_any_stride_of_an_axis_of_one) {
+  const at::Tensor tensor = at::arange(3).as_strided({1, 3}, {std::int64_t{1} << 62, 1});
+  const py::array array = ndtorch::numpy(tensor);
+  EXPECT_EQ(array.data(), tensor.const_data_ptr());
+  EXPECT_TRUE(test::same_elements(array, test::array("np.arange(3).reshape(1, 3)")));
+  EXPECT_EQ(ndtorch::from_numpy(array).sizes(), tensor.sizes());
+}
+
 TEST(numpy, exports_an_empty_tensor_without_memory) {
   const at::Tensor tensor = at::empty({0, 3});
   ASSERT_EQ(tensor.const_data_ptr(), nullptr);

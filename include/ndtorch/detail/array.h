@@ -146,8 +146,11 @@ inline py::array make_array(void* data, bool writable, at::IntArrayRef sizes,
   static_assert(sizeof(npy_intp) == sizeof(std::int64_t), "ndtorch needs a 64-bit platform");
   check_interpreter();
   std::array<npy_intp, max_ndim> byte_strides;
-  const npy_intp item = item_size(dtype);
-  for (std::size_t i = 0; i < sizes.size(); ++i) byte_strides[i] = strides[i] * item;
+  const auto item = static_cast<npy_uintp>(item_size(dtype));
+  // Unsigned: the stride of an axis that is never stepped along can be any number.
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    byte_strides[i] = static_cast<npy_intp>(static_cast<npy_uintp>(strides[i]) * item);
+  }
   // NumPy allocates where the pointer is null, as that of an empty tensor may be.
   alignas(64) static char nothing[64];
   PyObject* const made = api().new_from_descr(
