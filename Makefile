@@ -26,7 +26,7 @@ embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" 
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build-bench bench bench-guard load lint coverage format clean
+.PHONY: help setup demo test build-bench bench bench-guard fuzz load lint coverage format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -77,6 +77,21 @@ bench: build-bench  ## Measure ndtorch beside its peers, and write docs/benchmar
 
 bench-guard: build-bench  ## Compare the hot paths' instruction counts with the committed ones
 	@"$(python)" benchmarks/hot_paths.py $(if $(UPDATE),--update) build/release/benchmarks/hot_paths
+
+# How long; the Python side then tries as many examples of each property.
+SECONDS ?= 60
+fuzz: setup  ## Fuzz every conversion for SECONDS=60, with libFuzzer and Hypothesis
+	@sh tools/system_packages.sh "$(python)" fuzz
+	@clang=$$(sh tools/clang_with_fuzzer.sh) && test -n "$$clang" || \
+	  { echo "make fuzz needs Clang with libFuzzer (Debian: clang, libclang-rt-dev)"; exit 1; }; \
+	  $(call configure,fuzz,-DCMAKE_CXX_COMPILER=$$clang)
+	@$(call build,fuzz) --target fuzz
+	@$(embedded) "$(python)" tests/fuzz/run.py build/fuzz/tests/fuzz/fuzz $(SECONDS) \
+	  $(if $(UPDATE),--update)
+	@$(call configure,dev)
+	@$(call build,dev) --target conversions_module
+	@HYPOTHESIS_PROFILE=fuzz HYPOTHESIS_EXAMPLES=$(SECONDS)0 $(call modules,dev) \
+	  "$(python)" -m pytest -q tests/python/test_properties.py
 
 load: setup  ## Ten million conversions each way, and eight threads under a lock, with their figures
 	@$(call configure,dev)

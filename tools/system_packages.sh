@@ -3,7 +3,7 @@
 # Only where that needs no question: on a Debian, as root. Elsewhere the configure step says what is
 # missing, and gets GoogleTest itself.
 #
-#   sh tools/system_packages.sh <python> [benchmarks] [clang]    and what these take
+#   sh tools/system_packages.sh <python> [benchmarks] [clang] [fuzz]    and what these take
 set -eu
 
 python="$1"
@@ -27,6 +27,13 @@ for part; do
       # Debian calls a compiler that was asked for by its version clang++-16.
       command -v clang++ >/dev/null || ls /usr/bin/clang++-* >/dev/null 2>&1 ||
         missing="$missing clang"
+      ;;
+    fuzz)
+      # libFuzzer and the sanitizers are a package beside Debian's clang, named by its version.
+      if [ -z "$(sh "$(dirname "$0")/clang_with_fuzzer.sh")" ]; then
+        version=$(apt-cache depends clang 2>/dev/null | sed -n 's/^ *Depends: clang-//p' | head -1)
+        missing="$missing clang ${version:+libclang-rt-$version-dev}"
+      fi
       ;;
     *)
       echo "$0: unknown: $part" >&2
