@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/private_use1.h"
 #include "support/support.h"
 
 namespace {
@@ -142,6 +143,19 @@ TEST(overloads, that_convert_are_asked_in_the_order_of_registration) {
   expect_picked<tensor_t<const std::int64_t>>({module}, "np.zeros((2, 2, 2), 'f4')");
   expect_picked<tensor_t<const std::int64_t>>({module}, "np.zeros(2, 'i8')");
   expect_picked<tensor_t<const float, on_inverted, ndim<1>>>({module}, "np.zeros(2, 'i4')");
+}
+
+TEST(overloads, are_not_asked_further_where_a_device_has_no_memory) {
+  py::module_ module = new_module();
+  define<tensor_t<const float, on_inverted>>(module);
+  define<tensor_t<const double>>(module);
+  const py::array argument = array("np.zeros(2, 'i4')");
+  const Py_ssize_t before = references(argument);
+  test::inverted::fail_next_allocation();
+  const auto raised = test::raised_by([&] { module.attr("f")(argument); });
+  EXPECT_EQ(raised.type, "RuntimeError");
+  EXPECT_EQ(raised.text, "inverted out of memory.");
+  EXPECT_EQ(references(argument), before);
 }
 
 TEST(overloads, leave_other_types_alone) {

@@ -250,11 +250,7 @@ inline at::ScalarType scalar_type(py::handle dtype) {
   detail::check_gil("scalar_type");
   PyArray_Descr* found = nullptr;
   if (!dtype || dtype.is_none() || detail::api().descr_converter(dtype.ptr(), &found) == 0) {
-    // An interrupt says nothing about the dtype.
-    if (PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_Exception) == 0) {
-      throw py::error_already_set();
-    }
-    PyErr_Clear();
+    detail::clear_error();
     throw py::type_error(
         c10::str("expected a NumPy dtype (got ", dtype ? detail::type_name(dtype) : "a null handle",
                  "). Pass numpy.dtype(...) or what it accepts, such as \"float32\"."));

@@ -63,9 +63,9 @@ class dlpack_exporter {
  public:
   explicit dlpack_exporter(at::Tensor tensor) : tensor_(std::move(tensor)) {}
 
-  py::tuple device() const {
+  py::object device() const {
     const DLDevice device = dlpack_device(tensor_.device());
-    return py::make_tuple(static_cast<int>(device.device_type), device.device_id);
+    return build_value("(ii)", static_cast<int>(device.device_type), device.device_id);
   }
 
   // The array API standard's __dlpack__ (2024.12).

@@ -47,7 +47,7 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   py::object base = holder == nullptr        ? hold_storage(storage)
                     : api().is_array(holder) ? original_array(holder)
                                              : py::reinterpret_borrow<py::object>(holder);
-  if (parent) base = py::make_tuple(std::move(base), parent);
+  if (parent) base = build_value("(OO)", base.ptr(), parent.ptr());
   return make_array(data, writable && !may_overlap(tensor), tensor.sizes(), tensor.strides(),
                     reinterpret_cast<PyArray_Descr*>(dtype.release().ptr()), std::move(base));
 }

@@ -226,8 +226,7 @@ inline bool refuses_writable_buffer(py::handle object) {
     PyBuffer_Release(&buffer);
     return false;
   }
-  if (PyErr_ExceptionMatches(PyExc_Exception) == 0) throw py::error_already_set();
-  PyErr_Clear();
+  clear_error();
   return true;
 }
 
@@ -262,7 +261,9 @@ inline at::Tensor consume_dlpack(const py::object& capsule, py::handle object) {
 }
 
 inline bool has_attribute(py::handle object, const char* name) {
-  return PyObject_HasAttrString(object.ptr(), name) == 1;
+  const auto found = py::reinterpret_steal<py::object>(PyObject_GetAttrString(object.ptr(), name));
+  if (!found) clear_error();
+  return static_cast<bool>(found);
 }
 
 // The C functions that a type offers beside __dlpack__, of the major version that is known here;
@@ -271,10 +272,8 @@ inline const DLPackExchangeAPI* exchange_table(py::handle type) {
   static constexpr char name[] = "dlpack_exchange_api";
   const auto capsule = py::reinterpret_steal<py::object>(
       PyObject_GetAttrString(type.ptr(), "__dlpack_c_exchange_api__"));
-  if (!capsule || PyCapsule_IsValid(capsule.ptr(), name) == 0) {
-    PyErr_Clear();
-    return nullptr;
-  }
+  if (!capsule) clear_error();
+  if (!capsule || PyCapsule_IsValid(capsule.ptr(), name) == 0) return nullptr;
   auto* header = static_cast<DLPackExchangeAPIHeader*>(PyCapsule_GetPointer(capsule.ptr(), name));
   while (header != nullptr && header->version.major != DLPACK_MAJOR_VERSION) {
     header = header->prev_api;
@@ -288,8 +287,19 @@ inline const DLPackExchangeAPI* exchange_table(py::handle type) {
     throw std::runtime_error(
         "a function of __dlpack_c_exchange_api__ failed without an exception.");
   }
-  py::error_already_set error;
+  std::optional<py::error_already_set> fetched;
+  try {
+    fetched.emplace();
+  } catch (const std::bad_alloc&) {
+    PyErr_Clear();
+    throw;
+  }
+  const py::error_already_set& error = *fetched;
   const std::string text = py::str(error.value());
+  if (text == std::bad_alloc().what() || text.find("Failed to allocate a ") == 0 ||
+      is_about_cpu_memory(text)) {
+    throw out_of_memory(text);  // a RuntimeError in PyTorch
+  }
   const std::size_t backtrace = text.find("\nException raised from ");
   if (backtrace == std::string::npos || !error.matches(PyExc_RuntimeError)) throw error;
   throw std::runtime_error(text.substr(0, backtrace));
@@ -314,18 +324,26 @@ inline at::Tensor call_dlpack(py::handle object) {
   const long code = PyLong_AsLong(PyTuple_GET_ITEM(device.ptr(), 0));
   if (code == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
   const auto type = static_cast<DLDeviceType>(code);
-  py::dict arguments;
+  const auto arguments = py::reinterpret_borrow<py::dict>(
+      build_value("{s:(ii)}", "max_version", DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION));
   // The producer makes the default stream wait for its own work, and our stream waits for that
   // one.
   if (py::object stream = default_stream(type); !stream.is_none()) arguments["stream"] = stream;
-  arguments["max_version"] = py::make_tuple(DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION);
+  const py::object give = object.attr("__dlpack__");
+  const py::object no_arguments = build_value("()");
+  const auto call = [&] {
+    auto result = py::reinterpret_steal<py::object>(
+        PyObject_Call(give.ptr(), no_arguments.ptr(), arguments.ptr()));
+    if (!result) throw py::error_already_set();
+    return result;
+  };
   py::object capsule;
   try {
-    capsule = object.attr("__dlpack__")(**arguments);
+    capsule = call();
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;
     arguments.attr("pop")("max_version");  // from before DLPack 1.0
-    capsule = object.attr("__dlpack__")(**arguments);
+    capsule = call();
   }
   at::Tensor tensor = consume_dlpack(capsule, object);
   if (!tensor.device().is_cpu()) {

@@ -8,6 +8,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -22,8 +23,30 @@ class not_implemented_error : public py::builtin_exception {
   void set_error() const override { PyErr_SetString(PyExc_NotImplementedError, what()); }
 };
 
+// The CPU has no more memory: MemoryError in Python, as NumPy raises it.
+class out_of_memory : public std::bad_alloc {
+ public:
+  explicit out_of_memory(std::string text) : text_(std::move(text)) {}
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
+
+// Another device hasn't: RuntimeError, as PyTorch raises it.
+class device_out_of_memory : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// What c10's allocators say beside other words.
+inline bool is_about_cpu_memory(const std::string& text) {
+  return text.find("DefaultCPUAllocator: can't allocate memory") != std::string::npos;
+}
+
 // Runs LibTorch code and turns its exceptions into those that the same call raises in Python,
 // with their text but without the C++ backtrace (types: torch/csrc/Exceptions.h, PyTorch 2.13).
+// Only a CPU that has no memory is no RuntimeError here.
 template <class Function>
 decltype(auto) with_python_errors(Function&& function) {
   try {
@@ -36,9 +59,33 @@ decltype(auto) with_python_errors(Function&& function) {
     throw py::type_error(error.what_without_backtrace());
   } catch (const c10::NotImplementedError& error) {
     throw not_implemented_error(error.what_without_backtrace());
+  } catch (const c10::OutOfMemoryError& error) {
+    throw device_out_of_memory(error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    throw std::runtime_error(error.what_without_backtrace());
+    const std::string text = error.what_without_backtrace();
+    if (is_about_cpu_memory(text)) throw out_of_memory(text);
+    throw std::runtime_error(text);
   }
+}
+
+// Whether the pending Python error says nothing of an object: an interrupt, or no memory.
+inline bool error_is_of_no_object() {
+  return PyErr_ExceptionMatches(PyExc_Exception) == 0 ||
+         PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
+}
+
+// Clears what an object raised; throws what is of no object.
+inline void clear_error() {
+  if (PyErr_Occurred() != nullptr && error_is_of_no_object()) throw py::error_already_set();
+  PyErr_Clear();
+}
+
+// As py::make_tuple and py::dict, which leave a Python error pending where there is no memory.
+template <class... Args>
+py::object build_value(const char* format, Args... args) {
+  auto value = py::reinterpret_steal<py::object>(Py_BuildValue(format, args...));
+  if (!value) throw py::error_already_set();
+  return value;
 }
 
 // Conversions touch Python objects: without the GIL they corrupt the interpreter silently. The

@@ -92,12 +92,13 @@ class gil_release {
 };
 
 // Called by atexit, before the interpreter begins to end.
-inline void await_claims() {
+inline PyObject* await_claims(PyObject*, PyObject*) {
   interpreter_state& state = interpreter_state::instance();
   state.is_ending = true;
   PyThreadState* const thread = PyEval_SaveThread();
   while (state.asking > 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
   PyEval_RestoreThread(thread);
+  Py_RETURN_NONE;
 }
 
 // Calls `function` when the interpreter has ended, as good as: it must not touch any object.
@@ -156,7 +157,11 @@ inline void follow_interpreter() {
   if (state.is_ending) throw_wrong_interpreter();
   never_unload_this_library();
   call_at_end([] { interpreter_state::instance().followed = nullptr; });
-  py::module_::import("atexit").attr("register")(py::cpp_function(&await_claims));
+  // Not py::cpp_function, which fails strangely where there is no memory.
+  static PyMethodDef definition = {"ndtorch_await_claims", &await_claims, METH_NOARGS, nullptr};
+  const auto function = py::reinterpret_steal<py::object>(PyCFunction_New(&definition, nullptr));
+  if (!function) throw py::error_already_set();
+  py::module_::import("atexit").attr("register")(function);
 #if __has_include(<pthread.h>)
   // The other threads aren't there in a child process.
   pthread_atfork(nullptr, nullptr, [] { interpreter_state::instance().asking = 0; });

@@ -53,11 +53,13 @@ inline c10::DeleterFnPtr object_deleter() {
   call_at_end([] { shared = nullptr; });
   static constexpr char name[] = "ndtorch.object_deleter";
   PyObject* const state = PyInterpreterState_GetDict(PyInterpreterState_Get());
-  PyObject* capsule = PyDict_GetItemString(state, name);
+  const py::str key(name);
+  PyObject* capsule = PyDict_GetItemWithError(state, key.ptr());
   if (capsule == nullptr) {
+    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
     const auto made = py::reinterpret_steal<py::object>(
         PyCapsule_New(reinterpret_cast<void*>(&release_reference), name, nullptr));
-    if (!made || PyDict_SetItemString(state, name, made.ptr()) != 0) throw py::error_already_set();
+    if (!made || PyDict_SetItem(state, key.ptr(), made.ptr()) != 0) throw py::error_already_set();
     capsule = made.ptr();
   }
   void* const address = PyCapsule_GetPointer(capsule, name);

@@ -153,16 +153,19 @@ class argument_reader {
     target_.order = wants.order;
   }
 
-  // nullopt where the object is refused. Throws only what isn't about the object, an interrupt say.
+  // nullopt where the object is refused. Throws only what isn't about the object: an interrupt, or no
+  // memory.
   std::optional<at::Tensor> read(py::handle object) {
     if (!object) return refuse("expected an array (got a null handle)");
     if (object.is_none()) return refuse("expected an array (got None)");
     try {
       return api().is_array(object) ? read_array_argument(object) : read_other(object);
     } catch (py::error_already_set& error) {
-      if (!error.matches(PyExc_Exception)) throw;
+      if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
       return refuse(py::str(error.value()));
     } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const device_out_of_memory&) {
       throw;
     } catch (const std::exception& error) {
       return refuse(error.what());

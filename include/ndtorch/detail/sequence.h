@@ -212,7 +212,7 @@ inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
   if (overflow > 0 && dtype == at::kUInt64) {
     const unsigned long long large = PyLong_AsUnsignedLongLong(object);
     if (PyErr_Occurred() == nullptr) return static_cast<std::uint64_t>(large);
-    PyErr_Clear();
+    clear_error();
   }
   throw py::value_error(c10::str("Overflow when unpacking long long: the int doesn't fit ", dtype,
                                  ". Ask for a floating dtype, or for kUInt64 below 2**64."));
