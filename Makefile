@@ -26,7 +26,7 @@ embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" 
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build-bench bench bench-guard fuzz load lint coverage format clean
+.PHONY: help setup demo test build-bench bench bench-guard sanitize fuzz load lint coverage format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -99,6 +99,21 @@ load: setup  ## Ten million conversions each way, and eight threads under a lock
 	@$(embedded) build/dev/tests/load/load
 	@$(embedded) build/dev/tests/load/locks good
 	@$(embedded) build/dev/tests/load/locks also_good
+
+# SHORT=1 leaves out the Python tests, those with extension modules or devices of their own, the ends
+# of processes, load, and ThreadSanitizer.
+results = --output-junit tests.xml --test-output-size-passed 9999999 --test-output-size-failed 9999999
+sanitize: setup  ## All tests under sanitizers; SHORT=1: those of C++ alone, without ThreadSanitizer
+	@rm -f build/sanitize/tests.xml build/tsan/tests.xml
+	@$(call configure,sanitize,-DNDTORCH_BUILD_EXAMPLES=$(if $(SHORT),OFF,ON))
+	@$(call build,sanitize) $(if $(SHORT),--target plain_tests canary)
+	-@ctest --preset sanitize --parallel $(JOBS) $(results) $(if $(SHORT),-L 'plain|canary')
+ifndef SHORT
+	@$(call configure,tsan,-DNDTORCH_BUILD_EXAMPLES=OFF)
+	@$(call build,tsan) --target threaded_tests canary
+	-@ctest --preset tsan --parallel $(JOBS) $(results)
+endif
+	@"$(python)" tests/sanitizers/summary.py build/sanitize/tests.xml $(if $(SHORT),,build/tsan/tests.xml)
 
 lint: setup  ## Formatting, compiler warnings, clang-tidy, and what is not C++
 	@sh tools/system_packages.sh "$(python)" clang

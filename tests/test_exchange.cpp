@@ -360,7 +360,7 @@ TEST(to_dlpack, describes_the_tensor_as_it_was) {
 
 TEST(to_dlpack, is_read_by_jax) {
   try {
-    py::module_::import("jax");
+    test::import_package("jax");
   } catch (const py::error_already_set&) {
     GTEST_SKIP() << "no JAX";
   }

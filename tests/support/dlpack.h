@@ -32,6 +32,7 @@ struct foreign_memory {
   DLPackVersion version{1, 0};
   std::uint64_t flags = 0;
   bool has_deleter = true;
+  std::vector<std::shared_ptr<void>> kept;  // the structures without one
 
   int made = 0;     // structures that were given away
   int deleted = 0;  // and those whose deleter was called
@@ -47,6 +48,8 @@ struct foreign_memory {
         ++static_cast<foreign_memory*>(self->manager_ctx)->deleted;
         delete self;
       };
+    } else {
+      kept.emplace_back(managed);
     }
     if constexpr (is_versioned<Managed>) {
       managed->version = version;

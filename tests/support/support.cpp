@@ -5,24 +5,54 @@
 #include <cstring>
 #include <string>
 
+// LeakSanitizer's, where a test is built with it.
+extern "C" {
+[[gnu::weak]] void __lsan_disable();
+[[gnu::weak]] void __lsan_enable();
+[[gnu::weak]] int __lsan_do_recoverable_leak_check();
+}
+
 namespace test {
 
 namespace {
 
+// While it lives, what this thread allocates is no leak.
+struct leaks_allowed {
+  leaks_allowed() {
+    if (__lsan_disable != nullptr) __lsan_disable();
+  }
+  ~leaks_allowed() {
+    if (__lsan_enable != nullptr) __lsan_enable();
+  }
+  leaks_allowed(const leaks_allowed&) = delete;
+  leaks_allowed& operator=(const leaks_allowed&) = delete;
+};
+
 py::dict names(const std::string& code, const py::dict& locals) {
   py::dict names;
   names["__builtins__"] = py::module_::import("builtins");
-  names["np"] = py::module_::import("numpy");
+  names["np"] = import_package("numpy");
   names["ctypes"] = py::module_::import("ctypes");
-  if (code.find("torch") != std::string::npos) names["torch"] = py::module_::import("torch");
+  if (code.find("torch") != std::string::npos) names["torch"] = import_package("torch");
   if (code.find("ml_dtypes") != std::string::npos) {
-    names["ml_dtypes"] = py::module_::import("ml_dtypes");
+    names["ml_dtypes"] = import_package("ml_dtypes");
   }
   for (const auto& [name, value] : locals) names[name] = value;
   return names;
 }
 
 }  // namespace
+
+py::module_ import_package(const char* name) {
+  const leaks_allowed kept;
+  return py::module_::import(name);
+}
+
+bool memory_is_lost() {
+  if (__lsan_do_recoverable_leak_check == nullptr) return false;
+  py::module_::import("gc").attr("collect")();
+  return __lsan_do_recoverable_leak_check() != 0;
+}
 
 py::object eval_in(const std::string& expression, const py::dict& locals) {
   return py::eval(expression, names(expression, locals));

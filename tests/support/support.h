@@ -16,6 +16,13 @@ namespace test {
 
 namespace py = pybind11;
 
+// An import whose leaks are not looked for: packages have things that they make then and never free.
+py::module_ import_package(const char* name);
+
+// Whether LeakSanitizer finds memory that nothing points to; it reports what. False without it. Asked
+// while the interpreter is there: what others lose at its end is no noise then that could hide ours.
+bool memory_is_lost();
+
 // The value of a Python expression, which may use np, torch (imported when named), ctypes and the
 // variables in `locals`: eval("np.arange(n)", py::arg("n") = 3).
 py::object eval_in(const std::string& expression, const py::dict& locals);

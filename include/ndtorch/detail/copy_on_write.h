@@ -9,6 +9,7 @@
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/owner.h>
 
+#include <atomic>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -85,8 +86,10 @@ inline void move_to_own_memory(c10::StorageImpl* storage) {
                 ", where LibTorch has no allocator. Write to a copy, with tensor.clone().");
     shared = storage->nbytes() > 0 ? allocator->clone(storage->data(), storage->nbytes())
                                    : allocator->allocate(0);
-    // In this order: a thread that finds no hook must find the new memory.
+    // In this order: a thread that finds no hook must find the new memory. It looks without a lock,
+    // so it is this fence that holds the compiler to the order, as x86 holds itself.
     std::swap(shared, storage->_mutable_data_ptr_no_checks());
+    std::atomic_signal_fence(std::memory_order_release);
     storage->clear_materializer();
   }
   if (may_touch_objects()) return;

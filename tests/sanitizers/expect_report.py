@@ -1,0 +1,13 @@
+"""Runs a command, and fails unless it fails with a sanitizer's report that contains TEXT.
+
+    python expect_report.py TEXT COMMAND...
+"""
+
+import subprocess
+import sys
+
+text, *command = sys.argv[1:]
+done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+if done.returncode == 0 or text not in done.stdout:
+    sys.exit(f"{done.stdout}\nNot reported: exit status {done.returncode}, expected: {text}")
+print("reported:", next(line for line in done.stdout.splitlines() if text in line))
