@@ -206,6 +206,12 @@ const lie lies[] = {
      &message_of<py::value_error>, "its data pointer is null."},
     {"misaligned data", [](foreign_memory& m) { m.tensor.byte_offset = 4; },
      &message_of<py::value_error>, "the data is not aligned for its dtype."},
+    {"a complex number aligned as its parts are",
+     [](foreign_memory& m) {
+       m.tensor.dtype.code = kDLComplex;
+       m.tensor.byte_offset = 4;
+     },
+     &message_of<py::value_error>, "the data is not aligned for its dtype."},
     {"no shape", [](foreign_memory& m) { m.tensor.shape = nullptr; }, &message_of<py::value_error>,
      "the shape is missing. Got a DLPack tensor of 2 dimensions, shape ?, strides ?, dtype"},
     {"too many dimensions", [](foreign_memory& m) { m.tensor.ndim = 65; },

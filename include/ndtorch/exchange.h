@@ -199,7 +199,7 @@ inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64
   described.ndim = 1;
   described.size_of[0] = count < 0 ? available : count;
   detail::set_dense_strides(described);
-  if (!detail::is_aligned(described)) {
+  if (!detail::is_aligned(described.data, item)) {
     throw py::value_error(
         c10::str("the buffer at offset ", offset, " bytes is not aligned for ", entry->name,
                  ". Read it as uint8 and copy it first, for example "

@@ -143,7 +143,8 @@ inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
 // PyTorch 2.13's words first:
 //   type_error   not an array, a dtype outside the table, a masked array with masked values
 //   value_error  a view is impossible: negative strides, strides that are no multiple of the item
-//                size, foreign byte order, misaligned data. ndtorch::tensor copies all of these.
+//                size, foreign byte order, misaligned data (a complex number must be aligned as a
+//                whole). ndtorch::tensor copies all of these.
 // Strides of axes of length 0 or 1 never matter.
 inline at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy_on_write) {
   detail::check_gil("from_numpy");

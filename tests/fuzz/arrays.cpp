@@ -285,7 +285,9 @@ std::vector<const char*> reasons_against_a_view(const fuzzed_array& of) {
     if (stride < 0) reasons.push_back("At least one stride in the given numpy array is negative");
   }
   if (of.type->swapped && item > 1) reasons.push_back("given numpy array has byte order different");
-  if (!PyArray_ISALIGNED(array)) {
+  // The address counts: NumPy's flag can be cleared by hand, and asks less of complex numbers.
+  if (!of.empty() &&
+      reinterpret_cast<std::uintptr_t>(PyArray_DATA(array)) % of.type->item_size != 0) {
     reasons.push_back("given numpy array is not aligned for its dtype.");
   }
   return reasons;

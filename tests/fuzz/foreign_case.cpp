@@ -187,8 +187,7 @@ reading read(const producer& from, std::size_t kind, const block& memory) {
   const bool wraps =
       address < tensor.byte_offset || address + static_cast<std::uint64_t>(end) < address;
   if (wraps) return refused(raised::value);
-  const bool complex = c10::isComplexType(type->type);
-  if (address % (type->item_size / (complex ? 2 : 1)) != 0) return refused(raised::value);
+  if (address % type->item_size != 0) return refused(raised::value);
   result.inside =
       memory.contains(reinterpret_cast<const void*>(address), static_cast<std::size_t>(end));
   return result;
@@ -546,10 +545,8 @@ void buffer_case(input& bytes) {
     item = static_cast<std::int64_t>(dtypes()[which].item_size);
     const std::int64_t left = length - offset;
     can_be = count < 0 ? left % item == 0 : count <= left / item;
-    const std::int64_t alignment = c10::isComplexType(type) ? item / 2 : item;
     can_be &=
-        reinterpret_cast<std::uintptr_t>(data + offset) % static_cast<std::uintptr_t>(alignment) ==
-        0;
+        reinterpret_cast<std::uintptr_t>(data + offset) % static_cast<std::uintptr_t>(item) == 0;
   }
   {
     at::Tensor tensor;

@@ -59,6 +59,7 @@ inline const char* const copied_only[] = {
     "np.arange(6).astype('>i2')[::-2]",
     "np.arange(6.).reshape(2, 3).astype('>c8').T",
     "np.arange(17, dtype='u1')[1:].view('f8')",
+    "np.arange(2049.)[1:].view('c16').reshape(16, 64)",  // at its parts' alignment
 };
 
 inline const char* const unsupported_arrays[] = {

@@ -35,7 +35,9 @@ inline bool is_foreign_byte_order(const array_source& source) {
 
 inline refusal check_memory(const array_source& source) {
   if (is_foreign_byte_order(source)) return refusal::byte_order;
-  if ((source.array->flags & NPY_ARRAY_ALIGNED) == 0) return refusal::misaligned;
+  if (!is_aligned(source.view.data, source.dtype->item_size) && source.view.nbytes > 0) {
+    return refusal::misaligned;
+  }
   return refusal::none;
 }
 

@@ -117,11 +117,11 @@ inline void set_dense_strides(strided_view& view) {
   view.nbytes = static_cast<std::size_t>(count) * c10::elementSize(view.dtype);
 }
 
-// Whether the data stands where the compiler may assume that elements of its dtype do.
-inline bool is_aligned(const strided_view& view) {
-  const std::size_t parts = c10::isComplexType(view.dtype) ? 2 : 1;
-  const std::size_t alignment = c10::elementSize(view.dtype) / parts;  // a power of two
-  return (reinterpret_cast<std::uintptr_t>(view.data) & (alignment - 1)) == 0;
+// Whether the data stands where the compiler may assume that elements of this size do. To LibTorch a
+// complex number is one element, aligned as a whole: its kernels crash where it is aligned as its two
+// parts are, which is enough for NumPy's flag.
+inline bool is_aligned(const void* data, std::int64_t item) {
+  return (reinterpret_cast<std::uintptr_t>(data) & static_cast<std::uintptr_t>(item - 1)) == 0;
 }
 
 }  // namespace detail
