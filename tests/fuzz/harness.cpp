@@ -44,13 +44,22 @@ std::vector<conversion*>& conversions() {
   return *all;
 }
 
-}  // namespace
-
-void fail(const std::string& what) {
-  std::cerr << "\n==== a difference: " << what;
+void print_case() {
   if (conversion::current != nullptr) std::cerr << "\nconversion: " << conversion::current->name();
   if (description::current) std::cerr << "\ncase: " << description::current();
   std::cerr << "\n====" << std::endl;
+}
+
+}  // namespace
+
+#if defined(NDTORCH_FUZZ_ASAN)
+extern "C" void __asan_on_error();
+void __asan_on_error() { print_case(); }
+#endif
+
+void fail(const std::string& what) {
+  std::cerr << "\n==== a difference: " << what;
+  print_case();
   std::abort();
 }
 
