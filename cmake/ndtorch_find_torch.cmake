@@ -43,11 +43,16 @@ function(ndtorch_find_torch)
 
   file(READ "${config_dir}/TorchConfig.cmake" config)
   string(REGEX MATCH "_GLIBCXX_USE_CXX11_ABI=[01]" abi "${config}")
-  string(REGEX MATCH "CXX_STANDARD ([0-9]+)" _ "${config}")
-  set(standard "${CMAKE_MATCH_1}")
+  # As a property up to LibTorch 2.13, later as a compile feature.
+  string(REGEX MATCH "(CXX_STANDARD |cxx_std_)([0-9]+)" _ "${config}")
+  set(standard "${CMAKE_MATCH_2}")
   file(READ "${config_dir}/TorchConfigVersion.cmake" config)
   string(REGEX MATCH "PACKAGE_VERSION \"([^\"]+)\"" _ "${config}")
   set(version "${CMAKE_MATCH_1}")
+  if(version VERSION_LESS 2.10)
+    message(FATAL_ERROR "ndtorch needs LibTorch 2.10 or newer, whose ATen/dlpack.h is that of DLPack "
+                        "1.3. Found LibTorch ${version} in ${prefix}.")
+  endif()
 
   add_library(ndtorch::torch INTERFACE IMPORTED GLOBAL)
   target_include_directories(ndtorch::torch INTERFACE

@@ -25,6 +25,10 @@
 #include <utility>
 #include <vector>
 
+#if !defined(DLPACK_MAJOR_VERSION) || DLPACK_MAJOR_VERSION != 1 || DLPACK_MINOR_VERSION < 3
+#error "ndtorch needs LibTorch 2.10 or newer, whose ATen/dlpack.h is that of DLPack 1.3"
+#endif
+
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
