@@ -98,10 +98,20 @@ constexpr auto dtype_note() {
   }
 }
 
+// What a signature says where the type is an argument's, and where it is a result's. pybind11 2 has
+// one text for both.
+template <std::size_t N, std::size_t M>
+constexpr auto io_text(const char (&argument)[N], [[maybe_unused]] const char (&result)[M]) {
+#if PYBIND11_VERSION_MAJOR >= 3
+  return py::detail::io_name(argument, result);
+#else
+  return py::detail::const_name(argument);
+#endif
+}
+
 template <class... Constraints>
 constexpr auto signature_of() {
   using py::detail::const_name;
-  using py::detail::io_name;
   constexpr requirements wants = folded<Constraints...>::wants;
   constexpr auto scalar = scalar_text<wants.dtype>();
   constexpr auto notes = dtype_note<folded<Constraints...>>() +
@@ -118,14 +128,14 @@ constexpr auto signature_of() {
     return const_name<has_notes>("typing.Annotated[", "") + const_name("numpy.typing.NDArray[") +
            scalar + const_name("]") + notes + const_name<has_notes>("]", "");
   } else if constexpr (!wants.has_dtype() && !has_notes) {
-    return io_name("numpy.typing.ArrayLike", "numpy.typing.NDArray[typing.Any]");
+    return io_text("numpy.typing.ArrayLike", "numpy.typing.NDArray[typing.Any]");
   } else if constexpr (!has_notes) {
-    return io_name("typing.Annotated[numpy.typing.ArrayLike, ", "numpy.typing.NDArray[") + scalar +
+    return io_text("typing.Annotated[numpy.typing.ArrayLike, ", "numpy.typing.NDArray[") + scalar +
            const_name("]");
   } else {
     return const_name("typing.Annotated[") +
-           io_name("numpy.typing.ArrayLike, ", "numpy.typing.NDArray[") + scalar +
-           io_name("", "]") + notes + const_name("]");
+           io_text("numpy.typing.ArrayLike, ", "numpy.typing.NDArray[") + scalar +
+           io_text("", "]") + notes + const_name("]");
   }
 }
 
