@@ -95,6 +95,7 @@ TEST(to_torch, of_as_tensor_is_the_same_memory_again) {
 }
 
 TEST(to_torch, gives_read_only_memory_a_copy) {
+  test::import_torch();
   const py::array source = array("np.broadcast_to(np.arange(3.), (1, 3))[0]");
   const at::Tensor tensor = ndtorch::from_numpy(source);
   const py::object theirs = ndtorch::to_torch(tensor);
@@ -104,6 +105,7 @@ TEST(to_torch, gives_read_only_memory_a_copy) {
 }
 
 TEST(to_torch, keeps_the_memory_wherever_it_dies) {
+  test::import_torch();
   const py::array source = array("np.arange(6.)");
   for (const bool with_gil : {true, false}) {
     at::Tensor tensor = ndtorch::from_numpy(source);
@@ -125,6 +127,7 @@ TEST(to_torch, keeps_the_memory_wherever_it_dies) {
 }
 
 TEST(to_torch, does_not_carry_autograd) {
+  test::import_torch();
   const at::Tensor tensor = at::ones({2}).requires_grad_();
   EXPECT_EQ(message_of<py::buffer_error>([&] { ndtorch::to_torch(tensor); }),
             "Can't export tensors that require gradient, use tensor.detach()");

@@ -66,7 +66,7 @@ struct outcome {
 inline outcome caught(const std::function<outcome()>& convert) {
   outcome result;
   try {
-    py::cpp_function([&] { result = convert(); })();
+    call_through_pybind11([&] { result = convert(); });
   } catch (const py::error_already_set& error) {
     result.answer = py::cast<std::string>(error.type().attr("__name__"));
     result.text = py::str(error.value());

@@ -3,6 +3,7 @@
 #include <ndtorch/dtype.h>
 
 #include <cstring>
+#include <exception>
 #include <string>
 
 // LeakSanitizer's, where a test is built with it.
@@ -33,7 +34,7 @@ py::dict names(const std::string& code, const py::dict& locals) {
   names["__builtins__"] = py::module_::import("builtins");
   names["np"] = import_package("numpy");
   names["ctypes"] = py::module_::import("ctypes");
-  if (code.find("torch") != std::string::npos) names["torch"] = import_package("torch");
+  if (code.find("torch") != std::string::npos) names["torch"] = import_torch();
   if (code.find("ml_dtypes") != std::string::npos) {
     names["ml_dtypes"] = import_package("ml_dtypes");
   }
@@ -46,6 +47,18 @@ py::dict names(const std::string& code, const py::dict& locals) {
 py::module_ import_package(const char* name) {
   const leaks_allowed kept;
   return py::module_::import(name);
+}
+
+py::module_ import_torch() {
+  try {
+    return import_package("torch");
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ModuleNotFoundError)) throw;
+  }
+  [] { GTEST_SKIP() << "Python has no torch"; }();
+  // GoogleTest takes it for the end of the test, and for nothing else.
+  throw testing::AssertionException(
+      testing::TestPartResult(testing::TestPartResult::kSkip, __FILE__, __LINE__, "no torch"));
 }
 
 bool memory_is_lost() {
@@ -72,11 +85,23 @@ bool same_elements(py::handle a, py::handle b) {
            py::arg("a") = a, py::arg("b") = b));
 }
 
+void call_through_pybind11(const std::function<void()>& function) {
+  std::exception_ptr end_of_test;
+  const py::cpp_function callable([&] {
+    try {
+      function();
+    } catch (const testing::AssertionException&) {
+      end_of_test = std::current_exception();
+    }
+  });
+  callable();
+  if (end_of_test) std::rethrow_exception(end_of_test);
+}
+
 python_error raised_by(const std::function<void()>& function) {
   python_error raised;
   try {
-    const py::cpp_function callable(function);
-    callable();
+    call_through_pybind11(function);
     ADD_FAILURE() << "nothing was thrown";
   } catch (py::error_already_set& error) {
     raised.type = py::str(error.type().attr("__name__"));

@@ -38,6 +38,10 @@ py::array array(const std::string& expression, Args&&... args) {
   return py::reinterpret_borrow<py::array>(eval(expression, std::forward<Args>(args)...));
 }
 
+// Python's torch. Where it has none, as beside a LibTorch that is no package of this Python's, the
+// test ends here, skipped.
+py::module_ import_torch();
+
 // Runs statements with the same names; the variables they set come back.
 py::dict exec(const std::string& statements, const py::dict& locals = py::dict());
 
@@ -57,6 +61,8 @@ std::string message_of(Function&& function) {
   try {
     std::forward<Function>(function)();
     ADD_FAILURE() << "nothing was thrown";
+  } catch (const testing::AssertionException&) {
+    throw;  // the test was skipped
   } catch (const Error& error) {
     message = error.what();
   } catch (const std::exception& error) {
@@ -91,6 +97,9 @@ class import_replaced {
   py::object modules_;
   py::object before_;
 };
+
+// Calls `function` as Python would: C++ exceptions become Python's.
+void call_through_pybind11(const std::function<void()>& function);
 
 // An exception as a Python caller sees it: the name of its class, and its text.
 struct python_error {
