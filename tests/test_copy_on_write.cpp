@@ -73,6 +73,21 @@ TEST(read, shares_the_arrays_memory) {
   EXPECT_EQ(references(source), 2);
 }
 
+#if !__has_include(<c10/core/StorageMaterializer.h>)
+TEST(before_libtorch_2_13, a_first_write_throws_and_leaves_the_array_as_it_is) {
+  const py::array source = array("np.broadcast_to(np.float32(7), (2, 3))");
+  const Py_ssize_t before = references(source);
+  {
+    at::Tensor tensor = ndtorch::from_numpy(source);
+    EXPECT_EQ(tensor[1][2].item<float>(), 7);
+    EXPECT_CONTAINS(message_of<c10::Error>([&] { tensor.fill_(1); }), "Cannot access data pointer");
+    EXPECT_THROW(tensor.mutable_data_ptr(), c10::Error);
+    EXPECT_EQ(tensor[1][2].item<float>(), 7);
+  }
+  EXPECT_EQ(references(source), before);
+}
+#endif
+
 TEST(read, sees_what_others_write_to_the_array_until_the_tensor_is_written_to) {
   const py::object memory = array("np.arange(3.)");
   const py::array view = array("np.broadcast_to(a, a.shape)", py::arg("a") = memory);

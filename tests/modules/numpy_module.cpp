@@ -23,7 +23,7 @@ PYBIND11_MODULE(numpy_module, module) {
     const auto made = py::reinterpret_steal<py::object>(PyArray_ZEROS(2, sizes, NPY_FLOAT32, 0));
     const at::Tensor tensor = ndtorch::from_numpy(made);
     tensor.mutable_data_ptr<float>()[5] = 7;
-    const auto* const array = reinterpret_cast<PyArrayObject*>(made.ptr());
+    auto* const array = reinterpret_cast<PyArrayObject*>(made.ptr());
     return *static_cast<const float*>(PyArray_GETPTR2(array, 1, 2)) == 7;
   });
 }
