@@ -307,6 +307,24 @@ TEST_P(on_device, an_index_that_does_not_exist_is_refused) {
   EXPECT_EQ(references(source), before);
 }
 
+TEST_P(on_device, has_pinned_memory_on_the_host) {
+  const auto pinned = at::TensorOptions().pinned_memory(true);
+  const py::array source = array("np.arange(6.).reshape(2, 3)");
+  const std::vector<at::Tensor> results = {
+      ndtorch::tensor(source, pinned),
+      ndtorch::tensor(source.attr("T"), pinned),
+      ndtorch::tensor(eval("a[::-1]", py::arg("a") = source), pinned.dtype(at::kInt)),
+      ndtorch::tensor<float>(source, pinned),
+      ndtorch::tensor(eval("[1, 2]"), pinned),
+      ndtorch::as_tensor(source, pinned),
+  };
+  for (const at::Tensor& result : results) EXPECT_TRUE(result.is_pinned());
+  EXPECT_FALSE(ndtorch::tensor(source).is_pinned());
+  EXPECT_TRUE(same_elements(ndtorch::numpy(results[1]), source.attr("T")));
+  EXPECT_TRUE(same_elements(ndtorch::numpy(results[2]),
+                            eval("a[::-1].astype(np.int32)", py::arg("a") = source)));
+}
+
 TEST(device_option, a_device_that_this_libtorch_lacks_is_refused) {
   const py::array source = array("np.ones(3)");
   const Py_ssize_t before = references(source);
@@ -362,24 +380,6 @@ TEST(device_option, meta_gives_a_tensor_without_data) {
     EXPECT_EQ(result.strides(), at::IntArrayRef({1, 2}));
   }
   EXPECT_TRUE(ndtorch::tensor(eval("[1, 2]"), at::kMeta).is_meta());
-}
-
-TEST(device_option, pinned_memory_is_the_devices) {
-  const auto pinned = at::TensorOptions().pinned_memory(true);
-  const py::array source = array("np.arange(6.).reshape(2, 3)");
-  const std::vector<at::Tensor> results = {
-      ndtorch::tensor(source, pinned),
-      ndtorch::tensor(source.attr("T"), pinned),
-      ndtorch::tensor(eval("a[::-1]", py::arg("a") = source), pinned.dtype(at::kInt)),
-      ndtorch::tensor<float>(source, pinned),
-      ndtorch::tensor(eval("[1, 2]"), pinned),
-      ndtorch::as_tensor(source, pinned),
-  };
-  for (const at::Tensor& result : results) EXPECT_TRUE(result.is_pinned());
-  EXPECT_FALSE(ndtorch::tensor(source).is_pinned());
-  EXPECT_TRUE(same_elements(ndtorch::numpy(results[1]), source.attr("T")));
-  EXPECT_TRUE(same_elements(ndtorch::numpy(results[2]),
-                            eval("a[::-1].astype(np.int32)", py::arg("a") = source)));
 }
 
 }  // namespace

@@ -12,7 +12,10 @@
 #include <pybind11/pybind11.h>
 #include <torch/library.h>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -39,12 +42,17 @@ std::map<void*, std::pair<std::size_t, c10::Stream>> device_blocks;
 std::vector<void*> graveyard;
 std::vector<std::string> waits;
 thread_local at::DeviceIndex current = 0;
-thread_local c10::StreamId current_stream = 0;
+thread_local std::array<c10::StreamId, device_count> current_streams = {};
 
 constexpr int overwritten = 0xA5;
 
+// A device's own, as CUDA has it.
+c10::StreamId& current_stream(at::Device device) {
+  return current_streams.at(static_cast<std::size_t>(device.index()));
+}
+
 c10::Stream stream_of(at::Device device) {
-  return c10::Stream(c10::Stream::UNSAFE, device, current_stream);
+  return c10::Stream(c10::Stream::UNSAFE, device, current_stream(device));
 }
 
 std::string host() { return PyGILState_Check() != 0 ? "host with the GIL" : "host"; }
@@ -141,7 +149,7 @@ class guard final : public c10::impl::DeviceGuardImplInterface {
   }
   c10::Stream exchangeStream(c10::Stream stream) const override {
     return c10::Stream(c10::Stream::UNSAFE, stream.device(),
-                       std::exchange(current_stream, stream.id()));
+                       std::exchange(current_stream(stream.device()), stream.id()));
   }
   void synchronizeStream(const c10::Stream& stream) const override {
     note_wait(host(), stream.id(), stream.device());
@@ -182,7 +190,10 @@ struct hooks final : at::PrivateUse1HooksInterface {
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, guard)
 
+// One process has one kind of pinned memory, and LibTorch takes it from this device where there is
+// one. The GPU's tests (tools/gpu_tests.py) want their own.
 const bool registered = [] {
+  if (std::getenv("NDTORCH_TESTS_WITHOUT_INVERTED") != nullptr) return false;
   c10::register_privateuse1_backend(name);
   c10::SetAllocator(type, &device_memory);
   static hooks instance;

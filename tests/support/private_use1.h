@@ -1,6 +1,7 @@
 // A device that is no CPU, on every machine: LibTorch's PrivateUse1 under the name "inverted", two
 // of them. Their memory holds the inverse of every byte, so whoever takes it for the CPU's reads
 // wrong numbers. Only what a conversion may ask of a device has a kernel; anything else throws.
+// Where the environment has NDTORCH_TESTS_WITHOUT_INVERTED, LibTorch doesn't get to know of it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
