@@ -20,13 +20,14 @@ endif
 configure = cmake --preset $(1) $$(command -v ninja >/dev/null && echo -G Ninja) -DPython_EXECUTABLE="$(python)" $(2)
 build = cmake --build --preset $(1) --parallel $(JOBS)
 # Where Python finds the modules that were built for the examples and the tests.
-modules = PYTHONPATH="$$(echo build/$(1)/examples/* build/$(1)/tests/modules | tr ' ' :)"
+modules = PYTHONPATH="$$(echo build/$(1)/examples/* build/$(1)/tests/modules build/$(1)/benchmarks/gpu | tr ' ' :)"
 # Where an embedded interpreter finds what the Python of this Makefile finds.
 embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" \
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build-bench bench bench-guard sanitize fuzz load lint coverage format clean
+.PHONY: help setup demo test build-bench bench bench-guard test-gpu bench-gpu sanitize fuzz load lint \
+  coverage format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -77,6 +78,12 @@ bench: build-bench  ## Measure ndtorch beside its peers, and write docs/benchmar
 
 bench-guard: build-bench  ## Compare the hot paths' instruction counts with the committed ones
 	@"$(python)" benchmarks/hot_paths.py $(if $(UPDATE),--update) build/release/benchmarks/hot_paths
+
+test-gpu: setup  ## Build and run the tests' cases for a GPU; fails where there is none
+	@PYTHON="$(python)" JOBS="$(JOBS)" sh tools/gpu.sh test
+
+bench-gpu: setup  ## Measure copies to and from a GPU, and write docs/gpu.md
+	@PYTHON="$(python)" JOBS="$(JOBS)" sh tools/gpu.sh bench
 
 # How long; the Python side then tries as many examples of each property.
 SECONDS ?= 60

@@ -2,16 +2,24 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/complex.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy_async.h>
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <future>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "support/devices.h"
 #include "support/private_use1.h"
@@ -178,6 +186,84 @@ TEST(to_numpy_async, refuses_what_to_numpy_refuses_before_it_copies) {
       [] { to_numpy_async(at::empty({2}, at::kMeta)); });
   EXPECT_TRUE(inverted::take_copies().empty());
 }
+
+// ----- docs/gpu.md shows these
+
+// Each frame crosses the bus while `work` is at the one before it.
+void for_each_frame(const std::vector<at::Tensor>& frames, const py::function& work) {
+  std::deque<ndtorch::async_array> on_the_way;
+  for (const at::Tensor& frame : frames) {
+    on_the_way.push_back(ndtorch::to_numpy_async(frame));
+    if (on_the_way.size() < 2) continue;
+    work(on_the_way.front().wait());
+    on_the_way.pop_front();
+  }
+  if (!on_the_way.empty()) work(on_the_way.front().wait());
+}
+
+namespace bad {
+
+// The other stream doesn't know of the copy, and may write before it has read.
+ndtorch::async_array read_and_refill(const at::Tensor& buffer, const at::Tensor& next,
+                                     c10::Stream other) {
+  ndtorch::async_array result = ndtorch::to_numpy_async(buffer);
+  const c10::StreamGuard on(other);
+  buffer.copy_(next);
+  return result;
+}
+
+}  // namespace bad
+
+namespace good {
+
+ndtorch::async_array read_and_refill(const at::Tensor& buffer, const at::Tensor& next,
+                                     c10::Stream other) {
+  ndtorch::async_array result = ndtorch::to_numpy_async(buffer);
+  c10::Event read(buffer.device().type());
+  read.record(c10::impl::VirtualGuardImpl(other.device_type()).getStream(buffer.device()));
+  const c10::StreamGuard on(other);
+  read.block(other);
+  buffer.copy_(next);
+  return result;
+}
+
+}  // namespace good
+
+TEST_P(async_from_device, brings_each_frame_while_work_is_at_another) {
+  const inverted::asynchronous mode(late);
+  for (const std::int64_t count : {0, 1, 2, 5}) {
+    std::vector<at::Tensor> frames;
+    for (std::int64_t i = 0; i < count; ++i) frames.push_back(at::arange(i, i + 3).to(device()));
+    py::list seen;
+    for_each_frame(frames, py::cpp_function([&](const py::array& frame) { seen.append(frame); }));
+    ASSERT_EQ(static_cast<std::int64_t>(seen.size()), count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      EXPECT_TRUE(
+          same_elements(seen[static_cast<std::size_t>(i)], ndtorch::numpy(at::arange(i, i + 3))));
+    }
+  }
+}
+
+// What both do where the copy's stream is held up, and the other is not.
+py::array of_held_up(async_array (*read_and_refill)(const at::Tensor&, const at::Tensor&,
+                                                    c10::Stream)) {
+  const inverted::asynchronous mode(late);
+  const at::Device device("inverted:1");
+  const at::Tensor buffer = at::ones({3}).to(device), next = at::full({3}, 2.F).to(device);
+  const c10::Stream other(c10::Stream::UNSAFE, device, 7);
+  gate closed(default_stream(device));
+  async_array result = read_and_refill(buffer, next, other);
+  std::this_thread::sleep_for(20 * late);  // time for the other stream, where it doesn't wait
+  closed.open();
+  return result.wait();
+}
+
+TEST(to_numpy_async, races_with_a_stream_that_does_not_wait) {
+  EXPECT_TRUE(same_elements(of_held_up(&bad::read_and_refill), eval("np.full(3, 2, 'float32')")));
+  EXPECT_TRUE(same_elements(of_held_up(&good::read_and_refill), eval("np.ones(3, 'float32')")));
+}
+
+// -----
 
 TEST(to_numpy_async, can_be_bound_to_python) {
   const py::module_ module = py::reinterpret_borrow<py::module_>(

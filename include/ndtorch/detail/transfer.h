@@ -219,6 +219,19 @@ class sender {
   std::size_t turn_ = 0;
 };
 
+// The elements of `source`, on the CPU, into `result`, dense memory of a device's. They cross the
+// bus as `wire`. Returns when they are there.
+inline void transmit(const at::Tensor& source, const at::Tensor& result, at::ScalarType wire,
+                     pinned_buffers& buffers, std::int64_t most) {
+  sender out(result, wire, buffers);
+  for_each_part(in_order_of(result, source), most, [&](const at::Tensor& part, std::int64_t first) {
+    const at::Tensor row = out.next(part.numel());
+    row.view(part.sizes()).copy_(part);
+    out.send(row, first);
+  });
+  out.finish();
+}
+
 // The dtype in which elements cross the bus: of the two, the one with fewer bytes.
 inline at::ScalarType dtype_on_bus(at::ScalarType from, at::ScalarType to) {
   return c10::elementSize(to) <= c10::elementSize(from) ? to : from;
@@ -260,14 +273,7 @@ inline void to_device(const at::Tensor& source, const at::Tensor& result) {
     result.copy_(wire == result.scalar_type() ? from : from.to(result.device()));
     return;
   }
-  sender out(result, wire, *buffers);
-  const std::int64_t most = elements_in_piece(wire);
-  for_each_part(in_order_of(result, source), most, [&](const at::Tensor& part, std::int64_t first) {
-    const at::Tensor row = out.next(part.numel());
-    row.view(part.sizes()).copy_(part);
-    out.send(row, first);
-  });
-  out.finish();
+  transmit(source, result, wire, *buffers, elements_in_piece(wire));
 }
 
 }  // namespace detail
