@@ -27,7 +27,7 @@ embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" 
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test build-bench bench bench-guard test-gpu bench-gpu sanitize fuzz load lint \
-  coverage format clean
+  coverage matrix format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -135,6 +135,10 @@ coverage: setup  ## Which lines of include/ the tests run
 	@mkdir -p build/coverage/report
 	@cd build/coverage && gcovr --root ../.. --filter '../../include/' --exclude-throw-branches \
 	  --merge-lines --txt - --html-details report/index.html
+
+matrix: setup  ## The tests with each version of what is supported; ROWS=name,name for some rows
+	@"$(python)" tests/matrix/matrix.py build/matrix --jobs $(JOBS) $(if $(ROWS),--rows $(ROWS)) \
+	  --table docs/support.md
 
 format: $(ready)  ## Format the C++ files
 	clang-format -i $$(git ls-files -co --exclude-standard '*.h' '*.cpp')
