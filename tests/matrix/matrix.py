@@ -4,7 +4,8 @@
 
 Each configuration has a virtual environment and a build tree of its own in the folder; each LibTorch
 is taken out of its wheel once and serves all Pythons. What a row gave is kept there: `--rows` runs
-some rows anew, and the table has all that have run. The exit status is 1 where any row failed.
+some rows anew, and the table has all that have run. The exit status is 1 where a row failed, or could
+not run.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def find_python(version):
             capture_output=True, text=True)
         if asked.stdout.strip() == version:
             return candidate
-    raise NotRun(f"no Python {version} here")
+    raise NotRun(f"no Python {version}")
 
 
 def pip(python, *arguments):
@@ -141,7 +142,7 @@ def add_cuda_runtime(prefix, log):
 def configure(row, python, libtorch, build, log):
     compiler = shutil.which(row["compiler"])
     if compiler is None:
-        raise NotRun(f"no {row['compiler']} here")
+        raise NotRun(f"no {row['compiler']}")
     launcher = shutil.which("ccache")
     command = [
         "cmake", "-S", str(ROOT), "-B", str(build),
@@ -158,12 +159,21 @@ def configure(row, python, libtorch, build, log):
 
 
 def built_tests(build):
-    """The GoogleTest programs, of those that ctest knows."""
+    """What a row can run, and the program of each: GoogleTest's, and the ends of a process."""
     listed = json.loads(subprocess.run(
         ["ctest", "--test-dir", str(build), "--show-only=json-v1"],
         check=True, capture_output=True, text=True).stdout)
-    return [test["name"] for test in listed["tests"]
-            if (ROOT / "tests" / f"test_{test['name']}.cpp").exists()]
+    names = [test["name"] for test in listed["tests"]]
+    written = {path.stem for path in (ROOT / "tests").rglob("test_*.cpp")}
+    return {**{name: f"test_{name}" for name in names if f"test_{name}" in written},
+            "ends": "ends"}
+
+
+def ends(build, log):
+    """How many ended as they have to, and the names of those that did not."""
+    _, output = run(["ctest", "--test-dir", str(build), "-R", "^ends_"], log)
+    ended = re.findall(r"Test +#\d+: (\w+) [. ]*(\*\*\*)?", output)
+    return len(ended), [name for name, failed in ended if failed]
 
 
 def count(results):
@@ -190,12 +200,13 @@ def skipped_because(log, suite, name):
 
 
 def run_tests(row, left_out, build, log, jobs):
-    names = row["tests"].split() or built_tests(build)
-    unknown = set(names) - set(built_tests(build))
+    programs = built_tests(build)
+    names = row["tests"].split() or list(programs)
+    unknown = set(names) - set(programs)
     if unknown:
         raise Failed(f"no such tests: {', '.join(sorted(unknown))}")
     must(["cmake", "--build", str(build), "--parallel", str(jobs), "--target",
-          *(f"test_{name}" for name in names)], log)
+          *(programs[name] for name in names)], log)
     if row["numpy_run"]:
         python = build.parent / "venv" / "bin" / "python"
         must(pip(str(python), "install", f"numpy=={row['numpy_run']}"), log)
@@ -207,6 +218,8 @@ def run_tests(row, left_out, build, log, jobs):
     environment = {**os.environ, **({"GTEST_FILTER": "-" + ":".join(patterns)} if patterns else {})}
     ended_badly = []
     for name in names:
+        if name == "ends":
+            continue
         # One program at a time: each says where its report goes.
         status, output = run(["ctest", "--test-dir", str(build), "-R", f"^{name}$", "--verbose"], log,
                              env={**environment, "GTEST_OUTPUT": f"json:{results}/{name}.json"})
@@ -214,9 +227,13 @@ def run_tests(row, left_out, build, log, jobs):
         if status and not (results / f"{name}.json").exists():
             ended_badly.append(f"{name} (no report)")
     total, failures, skips = count(results)
-    failures += ended_badly
+    if "ends" in names:
+        number, failed = ends(build, log)
+        total += number
+        failures += failed
     skipped = sum(skips.values())
-    result = f"{total - skipped - len(failures) + len(ended_badly)} passed"
+    result = f"{total - skipped - len(failures)} passed"
+    failures += ended_badly
     if skipped:
         result += f", {skipped} skipped"
     if failures:
@@ -225,7 +242,7 @@ def run_tests(row, left_out, build, log, jobs):
     notes += [f"{len(section['tests'].split())} left out: {section['because']}" for section in left_out]
     notes += [f"failed: {', '.join(failures)}"] if failures else []
     if row["tests"]:
-        notes.insert(0, f"{len(names)} of {len(built_tests(build))} test programs")
+        notes.insert(0, f"{len(names)} of {len(programs)} test programs")
     return {"ok": not failures and total > 0, "result": result, "notes": "; ".join(notes)}
 
 
@@ -237,7 +254,7 @@ def run_row(row, left_out, folder, jobs):
     log.unlink(missing_ok=True)
     try:
         if shutil.which(row["compiler"]) is None:
-            raise NotRun(f"no {row['compiler']} here")
+            raise NotRun(f"no {row['compiler']}")
         python = make_venv(place / "venv", row, log)
         libtorch = get_libtorch(folder / "libtorch", row["libtorch"], log)
         status, output = configure(row, python, libtorch, place / "build", log)
@@ -305,7 +322,10 @@ def main():
     print("", *lines, sep="\n")
     if arguments.table:
         write(arguments.table, lines)
-    return int(any(results[name]["ok"] is False for name in chosen))
+    not_run = [name for name in rows if results.get(name, {"ok": None})["ok"] is None]
+    if not_run:
+        print(f"\nNot run: {', '.join(not_run)}")
+    return int(any(results[name]["ok"] is not True for name in chosen))
 
 
 if __name__ == "__main__":
