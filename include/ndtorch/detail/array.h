@@ -130,6 +130,11 @@ inline array_source read_array(py::handle object) {
   throw py::value_error(c10::str(reason, " Got ", describe(source.array), ". ", remedy));
 }
 
+inline std::string refusal_text(const array_source& source) {
+  return value_or_refusal([&]() -> std::string { throw_refused(source); },
+                          [](std::string text) { return text; });
+}
+
 inline array_source require_array(py::handle object) {
   if (!object || !api().is_array(object)) {
     throw py::type_error(c10::str("expected np.ndarray (got ",

@@ -80,6 +80,24 @@ inline void clear_error() {
   PyErr_Clear();
 }
 
+// What a function returns, or what `refused` makes of the text of its exception. Throws on what isn't
+// about the object at hand: an interrupt, or no memory.
+template <class Function, class Refused>
+auto value_or_refusal(Function&& function, Refused&& refused) {
+  try {
+    return std::forward<Function>(function)();
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
+    return std::forward<Refused>(refused)(std::string(py::str(error.value())));
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const device_out_of_memory&) {
+    throw;
+  } catch (const std::exception& error) {
+    return std::forward<Refused>(refused)(std::string(error.what()));
+  }
+}
+
 // As py::make_tuple and py::dict, which leave a Python error pending where there is no memory.
 template <class... Args>
 py::object build_value(const char* format, Args... args) {

@@ -158,18 +158,9 @@ class argument_reader {
   std::optional<at::Tensor> read(py::handle object) {
     if (!object) return refuse("expected an array (got a null handle)");
     if (object.is_none()) return refuse("expected an array (got None)");
-    try {
-      return api().is_array(object) ? read_array_argument(object) : read_other(object);
-    } catch (py::error_already_set& error) {
-      if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
-      return refuse(py::str(error.value()));
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const device_out_of_memory&) {
-      throw;
-    } catch (const std::exception& error) {
-      return refuse(error.what());
-    }
+    return value_or_refusal(
+        [&] { return api().is_array(object) ? read_array_argument(object) : read_other(object); },
+        [&](std::string reason) { return refuse(std::move(reason)); });
   }
 
  private:
@@ -208,14 +199,6 @@ class argument_reader {
                                   describe(source.array)));
     }
     return copy(source, target_.dtype.value_or(view.dtype), checked_target());
-  }
-
-  static std::string refusal_text(const array_source& source) {
-    try {
-      throw_refused(source);
-    } catch (const std::exception& error) {
-      return error.what();
-    }
   }
 
   std::optional<at::Tensor> read_other(py::handle object) {
