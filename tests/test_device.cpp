@@ -4,12 +4,17 @@
 #include <ATen/ops/complex.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+#include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/devices.h"
@@ -323,6 +328,52 @@ TEST_P(on_device, has_pinned_memory_on_the_host) {
   EXPECT_TRUE(same_elements(ndtorch::numpy(results[1]), source.attr("T")));
   EXPECT_TRUE(same_elements(ndtorch::numpy(results[2]),
                             eval("a[::-1].astype(np.int32)", py::arg("a") = source)));
+}
+
+// LibTorch's own memory on the CPU, counted while this lives.
+class counting_allocator final : public c10::Allocator {
+ public:
+  counting_allocator() { c10::SetCPUAllocator(this); }
+  ~counting_allocator() override { c10::SetCPUAllocator(usual_); }
+  counting_allocator(const counting_allocator&) = delete;
+  counting_allocator& operator=(const counting_allocator&) = delete;
+
+  at::DataPtr allocate(std::size_t count) override {
+    nbytes_ += count;
+    return usual_->allocate(count);
+  }
+  at::DeleterFnPtr raw_deleter() const override { return usual_->raw_deleter(); }
+  void copy_data(void* to, const void* from, std::size_t count) const override {
+    usual_->copy_data(to, from, count);
+  }
+  std::size_t take() { return std::exchange(nbytes_, 0); }
+
+ private:
+  c10::Allocator* const usual_ = c10::GetCPUAllocator();
+  std::size_t nbytes_ = 0;
+};
+
+TEST(device_option, pinned_memory_is_where_the_elements_go_at_once) {
+  const auto pinned = at::TensorOptions().pinned_memory(true);
+  const py::array source = array("np.arange(120_000.).reshape(300, 400)");
+  const at::Tensor held = ndtorch::from_numpy(source);
+  const py::object there = ndtorch::to_dlpack(held.to(at::Device("inverted:1")));
+  counting_allocator counting;
+  for (const py::object& data :
+       {py::object(source), py::object(source.attr("T")), ndtorch::to_dlpack(held),
+        ndtorch::to_dlpack(held.t()), eval("[a, a]", py::arg("a") = source),
+        eval("memoryview(a)", py::arg("a") = source)}) {
+    SCOPED_TRACE(py::repr(data).cast<std::string>());
+    const at::Tensor result = ndtorch::tensor(data, pinned);
+    EXPECT_LT(counting.take(), 10'000U);
+    EXPECT_TRUE(result.is_pinned());
+    EXPECT_TRUE(same_elements(ndtorch::numpy(result), ndtorch::numpy(ndtorch::tensor(data))));
+    counting.take();
+  }
+  const at::Tensor result = ndtorch::tensor(there, pinned.device(at::kCPU));
+  EXPECT_LT(counting.take(), 10'000U);
+  EXPECT_TRUE(result.is_pinned());
+  EXPECT_TRUE(same_elements(ndtorch::numpy(result), source));
 }
 
 TEST(device_option, a_device_that_this_libtorch_lacks_is_refused) {

@@ -161,6 +161,21 @@ TEST_P(transfer, brings_memory_of_other_holders) {
   EXPECT_TRUE(at::equal(back, here));
 }
 
+TEST_P(transfer, brings_memory_of_other_holders_into_pinned_memory) {
+  const inverted::asynchronous mode(late);
+  for (const std::int64_t count : {100, 17'000'003}) {
+    const at::Tensor here = at::arange(count, at::kFloat);
+    const py::object holder = ndtorch::to_dlpack(here.to(device()));
+    for (const at::ScalarType type : {at::kFloat, at::kHalf, at::kDouble}) {
+      SCOPED_TRACE(type);
+      const auto pinned = at::TensorOptions(at::kCPU).pinned_memory(true).dtype(type);
+      const at::Tensor back = ndtorch::tensor(holder, pinned);
+      EXPECT_TRUE(back.is_pinned());
+      EXPECT_TRUE(at::equal(back, here.to(type)));
+    }
+  }
+}
+
 // Work that is under way there comes first, and what is asked for next comes after.
 TEST_P(transfer, keeps_to_the_current_stream) {
   const inverted::asynchronous mode(late);

@@ -227,16 +227,17 @@ inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
   return axes;
 }
 
-// A new tensor with the elements of another.
-inline at::Tensor copy_to(const at::Tensor& source, at::ScalarType dtype, at::Device device) {
+// A new tensor with the elements of another. It may be unpinned all the same.
+inline at::Tensor copy_to(const at::Tensor& source, at::ScalarType dtype, at::Device device,
+                          bool pinned) {
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   if (source.requires_grad() || device.is_meta() || (!source.is_cpu() && !device.is_cpu())) {
     return source.to(options, /*non_blocking=*/false, /*copy=*/true);
   }
-  if (!source.is_cpu()) return to_cpu(source, dtype);
+  if (!source.is_cpu()) return to_cpu(source, dtype, pinned);
   const c10::DimVector strides = strides_of_copy(source);
   if (device.is_cpu()) {
-    at::Tensor result = new_cpu_tensor(source.sizes(), strides, dtype, /*pinned=*/false);
+    at::Tensor result = new_cpu_tensor(source.sizes(), strides, dtype, pinned);
     result.copy_(source);
     return result;
   }
@@ -250,7 +251,8 @@ inline at::Tensor copy(const at::Tensor& source, const target& wanted) {
   return with_python_errors([&] {
     const gil_release without_gil;
     at::Tensor result = copy_to(source, wanted.dtype.value_or(source.scalar_type()),
-                                wanted.device.value_or(source.device()));
+                                wanted.device.value_or(source.device()),
+                                wanted.pinned && wanted.order == axis_order::kept);
     if (wanted.order == axis_order::c) result = result.contiguous();
     if (wanted.order == axis_order::f) {
       result = result.permute(reversed_axes(result)).contiguous().permute(reversed_axes(result));

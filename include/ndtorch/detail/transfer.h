@@ -51,7 +51,7 @@ class pinned_buffers {
     for (std::size_t turn = 0; turn < slots_.size(); ++turn) {
       try {
         wait(turn);
-      } catch (const std::exception&) {
+      } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
       }
     }
   }
@@ -251,14 +251,19 @@ inline std::unique_ptr<pinned_buffers> buffers_for(std::int64_t count, at::Scala
 
 // A copy of a device's tensor in the CPU's memory, cast to `dtype`, with the strides that PyTorch
 // gives it. Waits for the device's current stream. Call it without the GIL. Conj and neg bits may
-// be left.
-inline at::Tensor to_cpu(const at::Tensor& source, at::ScalarType dtype) {
+// be left. The copy may be unpinned all the same where it is small and is cast on the CPU.
+inline at::Tensor to_cpu(const at::Tensor& source, at::ScalarType dtype, bool pinned = false) {
   const at::ScalarType wire = dtype_on_bus(source.scalar_type(), dtype);
+  if (pinned && wire == dtype) {  // the device reaches it without buffers
+    const c10::DimVector strides = strides_of_copy(source);
+    at::Tensor result = new_cpu_tensor(source.sizes(), strides, dtype, pinned);
+    result.copy_(make_dense(source.to(dtype), strides));
+    return result;
+  }
   const auto buffers =
       source._is_zerotensor() ? nullptr : buffers_for(source.numel(), wire, source.device());
   if (buffers == nullptr) return source.to(wire).cpu().to(dtype);
-  at::Tensor result = new_cpu_tensor(source.sizes(), strides_of_copy(source), dtype,
-                                     /*pinned=*/false);
+  at::Tensor result = new_cpu_tensor(source.sizes(), strides_of_copy(source), dtype, pinned);
   receive(source, result, wire, *buffers, elements_in_piece(wire));
   return result;
 }
