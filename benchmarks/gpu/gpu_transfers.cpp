@@ -46,7 +46,7 @@ held send_in_pieces(const py::object& array, at::Device device, std::int64_t nby
 }  // namespace
 
 PYBIND11_MODULE(gpu_transfers, module) {
-  py::class_<held>(module, "held", py::module_local());
+  const py::class_<held> held_class(module, "held", py::module_local());
   py::class_<at::Device>(module, "device", py::module_local()).def(py::init<const std::string&>());
   module.attr("large_transfer") = detail::large_transfer;
   module.attr("piece_of_transfer") = detail::piece_of_transfer;

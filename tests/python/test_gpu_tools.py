@@ -99,7 +99,9 @@ def test_the_page_gets_the_tables(results, tmp_path):
         assert text.startswith("# GPUs\n") and text.endswith(gpu.END + "\n")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("inverted_device") is None, reason="not built")
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ["torch", "inverted_device", "gpu_transfers"])),
+    reason="needs torch, and modules that are not built")
 def test_the_benchmark_runs_on_the_tests_device():
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "gpu.py", "--dry-run"],
