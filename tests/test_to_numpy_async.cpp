@@ -153,6 +153,52 @@ TEST(to_numpy_async, waits_for_the_device_when_it_is_dropped) {
   EXPECT_EQ(inverted::live_blocks(), blocks);
 }
 
+TEST(to_numpy_async, throws_where_the_device_failed) {
+  const at::Device device("inverted:1");
+  const int blocks = inverted::live_blocks();
+  {
+    async_array result = to_numpy_async(at::ones({3}).to(device));
+    inverted::fail_next_wait();
+    EXPECT_EQ(message_of<std::runtime_error>([&] { result.wait(); }),
+              "inverted error: unspecified launch failure");
+  }
+  {
+    const async_array dropped = to_numpy_async(at::ones({3}).to(device));
+    inverted::fail_next_wait();
+  }
+  EXPECT_EQ(inverted::live_blocks(), blocks);
+}
+
+// The one that is back first must not take the event from the other: ThreadSanitizer would see it.
+TEST(to_numpy_async, threads_wait_for_the_same) {
+  const inverted::asynchronous mode(late);
+  const at::Device device("inverted:1");
+  const at::Tensor there = at::ones({3}).to(device);
+  gate closed(default_stream(device));
+  async_array result = to_numpy_async(there);
+  inverted::take_waits();
+  std::vector<py::array> arrays;
+  {
+    const py::gil_scoped_release without_gil;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 2; ++i) {
+      threads.emplace_back([&] {
+        const py::gil_scoped_acquire gil;
+        arrays.push_back(result.wait());
+      });
+    }
+    for (std::size_t waiting = 0; waiting < 2; waiting += inverted::take_waits().size()) {
+      std::this_thread::sleep_for(late);
+    }
+    closed.open();
+    for (std::thread& each : threads) each.join();
+  }
+  for (const py::array& each : arrays) {
+    EXPECT_TRUE(same_elements(each, eval("np.ones(3, 'float32')")));
+  }
+  EXPECT_EQ(arrays.size(), 2U);
+}
+
 TEST(to_numpy_async, can_be_moved) {
   async_array first = to_numpy_async(at::ones({3}).to(at::Device("inverted")));
   async_array second = std::move(first);
@@ -266,7 +312,7 @@ TEST(to_numpy_async, races_with_a_stream_that_does_not_wait) {
 // -----
 
 TEST(to_numpy_async, can_be_bound_to_python) {
-  const py::module_ module = py::reinterpret_borrow<py::module_>(
+  const auto module = py::reinterpret_borrow<py::module_>(
       py::module_::import("types").attr("ModuleType")("async_module"));
   py::class_<async_array>(module, "async_array", py::module_local())
       .def("ready", &async_array::ready)

@@ -132,8 +132,7 @@ TEST_P(transfer, sends_large_arrays_of_every_layout) {
         "np.arange(8_002 * 4_300, dtype='float32').reshape(8_002, 4_300)[::2]",
         "np.broadcast_to(np.arange(4_300, dtype='float32'), (4_001, 4_300))",
         "np.arange(17_000_003, dtype='float32')[::-1]", "np.arange(17_000_003).astype('>f4')",
-        "np.frombuffer(b'\\0' + np.arange(17_000_003, dtype='float32').tobytes(), "
-        "'u1')[1:].view('float32')",
+        "np.frombuffer(b'\\0' + np.arange(17_000_003, dtype='f4').tobytes(), 'u1')[1:].view('f4')",
         "[np.arange(4_300, dtype='float32')] * 4_001"}) {
     SCOPED_TRACE(expression);
     const py::object data = eval(expression);
@@ -286,6 +285,45 @@ TEST(large_transfer, that_fails_leaves_nothing_behind) {
   message_of<std::runtime_error>([&] { ndtorch::tensor<double>(narrow, device); });
   EXPECT_EQ(inverted::live_blocks(), blocks);
   EXPECT_EQ(references(narrow), before);
+}
+
+// With two pieces on the way when the third fails: its buffer was waited for, the other one is then.
+TEST(large_transfer, that_fails_in_the_middle_waits_for_the_pieces_on_the_way) {
+  const at::Device device("inverted:1");
+  const std::vector<std::string> both(2, "host waits for 0 of inverted:1");
+  const inverted::asynchronous mode(late);
+  const at::Tensor there = ndtorch::tensor(eval("np.ones((40_000, 1_000), 'float32')"), device);
+  const at::Tensor strided = there.slice(1, 0, 1'000, 2);
+  const py::object narrow = eval("np.ones(20_000_000, 'float32')");
+  const int blocks = inverted::live_blocks();
+  inverted::take_waits();
+  inverted::fail_next_allocation(2);
+  message_of<std::runtime_error>([&] { ndtorch::to_numpy(strided); });
+  EXPECT_EQ(inverted::take_waits(), both);
+  inverted::fail_next_allocation(3);  // the first is the result's
+  message_of<std::runtime_error>([&] { ndtorch::tensor<double>(narrow, device); });
+  EXPECT_EQ(inverted::take_waits(), both);
+  EXPECT_EQ(inverted::live_blocks(), blocks);
+}
+
+// Whichever of its five pieces it was: no result that isn't all there.
+TEST(large_transfer, throws_where_the_device_failed) {
+  const at::Device device("inverted:1");
+  const inverted::asynchronous mode(late);
+  const py::object array = eval("np.ones(20_000_000, 'float32')");
+  const at::Tensor there = ndtorch::tensor(array, device);
+  const int blocks = inverted::live_blocks();
+  for (int piece = 0; piece < 5; ++piece) {
+    SCOPED_TRACE(piece);
+    inverted::fail_next_wait(piece);
+    EXPECT_EQ(message_of<std::runtime_error>([&] { ndtorch::to_numpy(there); }),
+              "inverted error: unspecified launch failure");
+    inverted::fail_next_wait(piece);
+    EXPECT_EQ(message_of<std::runtime_error>([&] { ndtorch::tensor(array, device); }),
+              "inverted error: unspecified launch failure");
+    EXPECT_EQ(inverted::live_blocks(), blocks);
+  }
+  EXPECT_TRUE(same_elements(ndtorch::to_numpy(there), array));
 }
 
 }  // namespace

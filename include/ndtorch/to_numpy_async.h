@@ -15,17 +15,18 @@
 #include <pybind11/pybind11.h>
 
 #include <exception>
+#include <memory>
 #include <optional>
 #include <utility>
 
 namespace ndtorch {
 
-// An array that may be on its way. Moves, and is not copied; one thread at a time may use it.
-// Dropped before the copy is done, it waits for it.
+// An array that may be on its way. Moves, and is not copied. Threads may share it as long as each
+// has the GIL when it calls. Dropped before the copy is done, it waits for it.
 class async_array {
  public:
   // Whether wait() would return at once. Throws runtime_error where the device failed. Needs no
-  // GIL.
+  // GIL where no other thread uses this.
   bool ready() const {
     return detail::with_python_errors([&] { return !done_ || done_->query(); });
   }
@@ -35,17 +36,18 @@ class async_array {
   // what to_numpy() throws.
   py::array wait() {
     detail::check_gil("async_array::wait");
-    {
-      const detail::gil_release without_gil;
-      detail::with_python_errors([&] { finish(); });
+    if (const std::shared_ptr<c10::Event> done = done_) {  // another thread may be at it too
+      detail::with_python_errors([&] {
+        const detail::gil_release without_gil;
+        done->synchronize();
+      });
+      done_.reset();
+      source_.reset();
     }
     return to_numpy(result_);
   }
 
-  async_array(async_array&& other) noexcept
-      : source_(std::move(other.source_)),
-        result_(std::move(other.result_)),
-        done_(std::exchange(other.done_, std::nullopt)) {}
+  async_array(async_array&&) noexcept = default;
   async_array& operator=(async_array&&) = delete;
   async_array(const async_array&) = delete;
   async_array& operator=(const async_array&) = delete;
@@ -54,27 +56,22 @@ class async_array {
     std::optional<detail::gil_release> without_gil;
     if (Py_IsInitialized() != 0 && detail::has_gil()) without_gil.emplace();
     try {
-      finish();
-    } catch (const std::exception&) {  // a device that failed is at nobody's memory any more
+      done_->synchronize();
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+      // A device that failed is at nobody's memory any more.
     }
+    source_.reset();  // without the GIL
   }
 
  private:
   friend async_array to_numpy_async(const at::Tensor& tensor);
   explicit async_array(at::Tensor result) : result_(std::move(result)) {}
-  async_array(at::Tensor source, at::Tensor result, c10::Event done)
+  async_array(at::Tensor source, at::Tensor result, std::shared_ptr<c10::Event> done)
       : source_(std::move(source)), result_(std::move(result)), done_(std::move(done)) {}
-
-  void finish() {
-    if (!done_) return;
-    done_->synchronize();
-    done_.reset();
-    source_.reset();
-  }
 
   at::Tensor source_;  // the device's memory, until it has been read
   at::Tensor result_;
-  std::optional<c10::Event> done_;
+  std::shared_ptr<c10::Event> done_;  // nullptr once it was waited for
 };
 
 // to_numpy(), which starts a copy from a device and doesn't wait for it: the copy is made in order
@@ -90,16 +87,17 @@ inline async_array to_numpy_async(const at::Tensor& tensor) {
     const at::Device device = tensor.device();
     if (detail::has_pinned_transfers(device) && !tensor._is_zerotensor()) {
       try {
-        c10::Event done(device.type());
+        auto done = std::make_shared<c10::Event>(device.type());
         const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
         const c10::DimVector strides = detail::strides_of_copy(tensor);
         at::Tensor result =
             detail::new_cpu_tensor(tensor.sizes(), strides, tensor.scalar_type(), /*pinned=*/true);
         at::Tensor dense = detail::make_dense(tensor.detach(), strides);
         result.copy_(dense, /*non_blocking=*/true);
-        done.record(stream);
+        done->record(stream);
         return async_array(std::move(dense), std::move(result), std::move(done));
-      } catch (const c10::Error&) {  // not in this way, then
+      } catch (const c10::Error&) {  // NOLINT(bugprone-empty-catch)
+        // Not in this way, then.
       }
     }
     return async_array(detail::to_plain(tensor));

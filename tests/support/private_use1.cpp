@@ -36,7 +36,9 @@ std::mutex mutex;
 std::vector<copy_record> copies;
 std::map<const void*, std::size_t> pinned;
 std::atomic<int> blocks{0};
-std::atomic<bool> allocation_fails{false};
+// How many more may pass before one fails; then, and where none is to fail, negative.
+std::atomic<int> good_allocations{-1};
+std::atomic<int> good_waits{-1};
 std::atomic<bool> pinning_fails{false};
 std::map<void*, std::pair<std::size_t, c10::Stream>> device_blocks;
 std::vector<void*> graveyard;
@@ -55,6 +57,8 @@ c10::Stream stream_of(at::Device device) {
   return c10::Stream(c10::Stream::UNSAFE, device, current_stream(device));
 }
 
+bool is_to_fail(std::atomic<int>& good) { return good >= 0 && good.fetch_sub(1) == 0; }
+
 std::string host() { return PyGILState_Check() != 0 ? "host with the GIL" : "host"; }
 
 void note_wait(const std::string& who, c10::StreamId stream, at::Device device) {
@@ -71,8 +75,7 @@ void invert(const void* from, void* to, std::size_t count) {
 class device_allocator final : public c10::Allocator {
  public:
   at::DataPtr allocate(std::size_t count) override {
-    TORCH_CHECK_WITH(OutOfMemoryError, !allocation_fails.exchange(false),
-                     "inverted out of memory.");
+    TORCH_CHECK_WITH(OutOfMemoryError, !is_to_fail(good_allocations), "inverted out of memory.");
     void* const memory = ::operator new(count);
     ++blocks;
     const std::scoped_lock lock(mutex);
@@ -170,6 +173,7 @@ class guard final : public c10::impl::DeviceGuardImplInterface {
     const mark until = *static_cast<mark*>(event);
     note_wait(host(), until.stream().id(), until.stream().device());
     until.wait();
+    TORCH_CHECK(!is_to_fail(good_waits), "inverted error: unspecified launch failure");
   }
   void destroyEvent(void* event, at::DeviceIndex) const noexcept override {
     delete static_cast<mark*>(event);
@@ -318,7 +322,9 @@ std::vector<copy_record> take_copies() {
 
 int live_blocks() { return blocks; }
 
-void fail_next_allocation() { allocation_fails = true; }
+void fail_next_allocation(int others_before) { good_allocations = others_before; }
+
+void fail_next_wait(int others_before) { good_waits = others_before; }
 
 no_pinned_memory::no_pinned_memory() { pinning_fails = true; }
 no_pinned_memory::~no_pinned_memory() { pinning_fails = false; }

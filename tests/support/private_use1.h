@@ -30,8 +30,11 @@ std::vector<copy_record> take_copies();
 // Blocks of device memory that are in use.
 int live_blocks();
 
-// The next allocation fails as CUDA's does where memory is short.
-void fail_next_allocation();
+// The next allocation, or after that many others, fails as CUDA's does where memory is short.
+void fail_next_allocation(int others_before = 0);
+
+// The same of the host's waits for an event: what was waited for has failed.
+void fail_next_wait(int others_before = 0);
 
 // No host memory can be pinned while it lives.
 class no_pinned_memory {
