@@ -3,6 +3,7 @@
     gpu.py [--seconds N] [--results FILE] [--page docs/gpu.md]
     gpu.py --dry-run              on the tests' device and in small: does all of it run?
     gpu.py --report FILE --page docs/gpu.md    writes the page from the results of another machine
+    gpu.py --bars --page docs/gpu.md           writes the page without any: what is to be reached
 
 What is divided took turns in one process, and is divided round by round. PYTHONPATH has to name the
 folder of the built module gpu_transfers (and for a dry run, inverted_device's).
@@ -277,10 +278,19 @@ def table(results):
             continue
         low, high = line["quartiles"]
         ours, theirs = (f"{line['seconds'][who] * 1e3:.4g} ms" for who in ("ndtorch", "torch"))
-        of_pinned = "" if line["of pinned"] is None else f"{line['of pinned']:.0%} (bar: 60 %)"
+        of_pinned = "" if line["of pinned"] is None else f"{line['of pinned']:.0%} (bar: {OF_PINNED_RATE:.0%})"
         lines.append(
             f"{start} {ours} | {theirs} | {line['ratio']:.2f} | {low:.2f}–{high:.2f} | "
             f"{work['bar']:.2f} | {of_pinned} | {'yes' if line['holds'] else '**no**'} |")
+    return lines
+
+
+def bars():
+    """The table of what wasn't measured anywhere yet."""
+    lines = ["| work | over | bar | ours over it |", "|---|---|---|---|"]
+    for name, peer, bar, _, on_bus, _ in works(None):
+        too = f", and ≥ {OF_PINNED_RATE:.0%} of the bus's pinned rate" if on_bus else ""
+        lines.append(f"| {name} | `{peer}` | ≤ {bar:.2f}{too} | not measured on a GPU |")
     return lines
 
 
@@ -351,8 +361,11 @@ def main():
     parser.add_argument("--results", type=pathlib.Path)
     parser.add_argument("--page", type=pathlib.Path)
     parser.add_argument("--report", type=pathlib.Path)
+    parser.add_argument("--bars", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     arguments = parser.parse_args()
+    if arguments.bars:
+        return write_page(arguments.page, bars())
     if arguments.report:
         return finish(json.loads(arguments.report.read_text()), arguments.page)
     if arguments.dry_run:

@@ -99,6 +99,16 @@ def test_the_page_gets_the_tables(results, tmp_path):
         assert text.startswith("# GPUs\n") and text.endswith(gpu.END + "\n")
 
 
+def test_the_page_names_the_bars_until_there_are_figures(tmp_path):
+    page = tmp_path / "gpu.md"
+    text = (ROOT / "docs" / "gpu.md").read_text()
+    page.write_text(text)
+    gpu.write_page(page, gpu.bars())
+    assert page.read_text() == text or "not measured on a GPU" not in text
+    assert "| export 4 GB | `t.cpu().numpy()` | ≤ 0.40, and ≥ 60% of the bus's pinned rate |" in "".join(
+        gpu.bars())
+
+
 @pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ["torch", "inverted_device", "gpu_transfers"])),
     reason="needs torch, and modules that are not built")
