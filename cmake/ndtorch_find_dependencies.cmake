@@ -1,6 +1,7 @@
-# ndtorch_find_dependencies(): makes the target ndtorch::dependencies, all that ndtorch's headers
-# include and link: pybind11, Python, NumPy and LibTorch, those of the running Python. A missing one
-# stops the configure step with the one command that installs it.
+# ndtorch_find_dependencies([ERROR_VARIABLE <name>]): makes the target ndtorch::dependencies, all that
+# ndtorch's headers include and link: pybind11, Python, NumPy and LibTorch, those of the running Python.
+# A missing one stops the configure step with the one command that installs it, or goes as a text into
+# the variable.
 #
 # What the project chose stays: its targets (pybind11's, `torch`), Python_EXECUTABLE, pybind11_DIR,
 # Torch_DIR, CMAKE_PREFIX_PATH. The targets are global, so a project that has ndtorch as a
@@ -17,33 +18,26 @@ set_property(GLOBAL PROPERTY ndtorch_pip_torch "${_ndtorch_pip_torch}")
 unset(_ndtorch_pip_torch)
 
 function(ndtorch_find_dependencies)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "ERROR_VARIABLE" "")
+  if(arg_ERROR_VARIABLE)
+    set(${arg_ERROR_VARIABLE} "" PARENT_SCOPE)
+  endif()
   if(TARGET ndtorch::dependencies)
     return()
   endif()
   set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 
-  # The names under which a project may have chosen its Python already, then what `python3` starts.
-  foreach(chosen "${Python3_EXECUTABLE}" "${PYTHON_EXECUTABLE}")
-    if(NOT Python_EXECUTABLE AND chosen)
-      set(Python_EXECUTABLE "${chosen}")
-    endif()
-  endforeach()
-  set(Python_FIND_UNVERSIONED_NAMES FIRST)
-  set(Python_FIND_STRATEGY LOCATION)
-  find_package(Python QUIET COMPONENTS Interpreter Development.Module
-                            OPTIONAL_COMPONENTS Development.Embed)
+  _ndtorch_find_python(COMPONENTS Interpreter Development.Module
+                       OPTIONAL_COMPONENTS Development.Embed)
   if(NOT Python_Interpreter_FOUND)
-    message(FATAL_ERROR "ndtorch: no Python found. Name one with -DPython_EXECUTABLE=<path>.")
+    _ndtorch_fail("No Python found. Name one with -DPython_EXECUTABLE=<path>.")
   elseif(NOT Python_Development.Module_FOUND)
-    message(FATAL_ERROR "ndtorch: ${Python_EXECUTABLE} has no Python.h. Install Python's headers:\n"
-                        "  apt-get install python3-dev\n"
-                        "or your system's equivalent (python3-devel).")
+    _ndtorch_fail("${Python_EXECUTABLE} has no Python.h. Install Python's headers:\n"
+                  "  apt-get install python3-dev\n"
+                  "or your system's equivalent (python3-devel).")
   endif()
   message(STATUS "Found Python: ${Python_EXECUTABLE} (found version \"${Python_VERSION}\")")
-
-  execute_process(
-    COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/locate.py"
-    OUTPUT_VARIABLE packages COMMAND_ERROR_IS_FATAL ANY)
+  _ndtorch_locate(packages)
   set(missing "")
 
   string(JSON numpy_include ERROR_VARIABLE error GET "${packages}" numpy include)
@@ -54,12 +48,10 @@ function(ndtorch_find_dependencies)
     message(STATUS "Found NumPy: ${numpy_include} (found version \"${version}\")")
   endif()
 
-  string(JSON torch_dir ERROR_VARIABLE error GET "${packages}" torch cmake)
+  ndtorch_find_torch(ERROR_VARIABLE error)
   if(error)
-    set(torch_dir "")
-  endif()
-  ndtorch_find_torch(CONFIG_DIR "${torch_dir}")
-  if(NOT TARGET ndtorch::torch)
+    _ndtorch_fail("${error}")
+  elseif(NOT TARGET ndtorch::torch)
     get_property(pip_torch GLOBAL PROPERTY ndtorch_pip_torch)
     list(APPEND missing ${pip_torch})
   endif()
@@ -81,8 +73,8 @@ function(ndtorch_find_dependencies)
 
   if(missing)
     list(JOIN missing " " missing)
-    message(FATAL_ERROR "ndtorch: not installed: ${missing}. Install with\n"
-                        "  ${Python_EXECUTABLE} -m pip install ${missing}\n")
+    _ndtorch_fail("not installed: ${missing}. Install with\n"
+                  "  ${Python_EXECUTABLE} -m pip install ${missing}\n")
   endif()
 
   # LibTorch's include directory has a copy of pybind11, mostly of another version. The order of the

@@ -1,7 +1,10 @@
-# ndtorch_find_torch([CONFIG_DIR <dir>]): makes the target ndtorch::torch, LibTorch as a C++ library.
+# ndtorch_find_torch([ERROR_VARIABLE <name>]): makes the target ndtorch::torch, LibTorch as a C++
+# library, and ndtorch::torch_python where LibTorch has Python's part too.
 #
 # Takes the first of: a target `torch` that the project has already (its own find_package(Torch));
-# Torch_DIR; CMAKE_PREFIX_PATH; CONFIG_DIR. Without any, there is no target.
+# Torch_DIR; CMAKE_PREFIX_PATH; the running Python's (Python_EXECUTABLE, or what `python3` starts).
+# Without any there is no target. What can't be used stops the configure step, or goes as a text into
+# the variable.
 #
 # LibTorch's own TorchConfig.cmake is read but not run. It warns about libraries that no wheel has
 # (kineto), stops where a CUDA build has no CUDA toolkit beside it, although building against its
@@ -9,7 +12,41 @@
 # wheels and archives have one layout, so only two facts in it count: the C++ standard and the ABI.
 include_guard(GLOBAL)
 
+# In a function that takes ERROR_VARIABLE: leaves it with this text.
+macro(_ndtorch_fail)
+  string(CONCAT text ${ARGN})
+  if(NOT arg_ERROR_VARIABLE)
+    message(FATAL_ERROR "ndtorch: ${text}")
+  endif()
+  set(${arg_ERROR_VARIABLE} "${text}" PARENT_SCOPE)
+  return()
+endmacro()
+
+# The project's Python, under whatever name it was chosen, or what `python3` starts.
+macro(_ndtorch_find_python)
+  foreach(chosen "${Python3_EXECUTABLE}" "${PYTHON_EXECUTABLE}")
+    if(NOT Python_EXECUTABLE AND chosen)
+      set(Python_EXECUTABLE "${chosen}")
+    endif()
+  endforeach()
+  set(Python_FIND_UNVERSIONED_NAMES FIRST)
+  set(Python_FIND_STRATEGY LOCATION)
+  find_package(Python QUIET ${ARGN})
+endmacro()
+
+# As JSON, where that Python has its packages.
+function(_ndtorch_locate result)
+  execute_process(
+    COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/locate.py"
+    OUTPUT_VARIABLE packages COMMAND_ERROR_IS_FATAL ANY)
+  set(${result} "${packages}" PARENT_SCOPE)
+endfunction()
+
 function(ndtorch_find_torch)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "ERROR_VARIABLE" "")
+  if(arg_ERROR_VARIABLE)
+    set(${arg_ERROR_VARIABLE} "" PARENT_SCOPE)
+  endif()
   if(TARGET ndtorch::torch)
     return()
   endif()
@@ -20,29 +57,43 @@ function(ndtorch_find_torch)
     if(standard)
       target_compile_features(ndtorch::torch INTERFACE cxx_std_${standard})
     endif()
+    get_target_property(location torch LOCATION)
+    get_filename_component(location "${location}" DIRECTORY)
+    _ndtorch_find_torch_python("${location}")
     message(STATUS "Found LibTorch: the project's own target `torch`")
     return()
   endif()
 
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "CONFIG_DIR" "")
   find_path(config_dir TorchConfig.cmake
     HINTS ${Torch_DIR} ${CMAKE_PREFIX_PATH} ENV CMAKE_PREFIX_PATH
-    PATHS ${arg_CONFIG_DIR}
     PATH_SUFFIXES Torch share/cmake/Torch
     NO_DEFAULT_PATH NO_CACHE)
   if(NOT config_dir)
-    return()
+    if(NOT Python_Interpreter_FOUND)
+      _ndtorch_find_python(COMPONENTS Interpreter)
+    endif()
+    if(NOT Python_Interpreter_FOUND)
+      return()
+    endif()
+    _ndtorch_locate(packages)
+    string(JSON config_dir ERROR_VARIABLE error GET "${packages}" torch cmake)
+    if(error)
+      return()
+    endif()
   endif()
   get_filename_component(prefix "${config_dir}/../../.." ABSOLUTE)
   foreach(name c10 torch_cpu torch)
     find_library(${name} ${name} PATHS "${prefix}/lib" NO_DEFAULT_PATH NO_CACHE)
     if(NOT ${name})
-      message(FATAL_ERROR "ndtorch: LibTorch in ${prefix} has no shared library `${name}`.")
+      _ndtorch_fail("LibTorch in ${prefix} has no shared library `${name}`.")
     endif()
   endforeach()
 
   file(READ "${config_dir}/TorchConfig.cmake" config)
-  string(REGEX MATCH "_GLIBCXX_USE_CXX11_ABI=[01]" abi "${config}")
+  set(abi "_GLIBCXX_USE_CXX11_ABI=1")  # that of the wheels, which no longer say so
+  if(config MATCHES "_GLIBCXX_USE_CXX11_ABI=[01]")
+    set(abi "${CMAKE_MATCH_0}")
+  endif()
   # As a property up to LibTorch 2.13, later as a compile feature.
   string(REGEX MATCH "(CXX_STANDARD |cxx_std_)([0-9]+)" _ "${config}")
   set(standard "${CMAKE_MATCH_2}")
@@ -50,8 +101,18 @@ function(ndtorch_find_torch)
   string(REGEX MATCH "PACKAGE_VERSION \"([^\"]+)\"" _ "${config}")
   set(version "${CMAKE_MATCH_1}")
   if(version VERSION_LESS 2.10)
-    message(FATAL_ERROR "ndtorch needs LibTorch 2.10 or newer, whose ATen/dlpack.h is that of DLPack "
-                        "1.3. Found LibTorch ${version} in ${prefix}.")
+    _ndtorch_fail("It needs LibTorch 2.10 or newer, whose ATen/dlpack.h is that of DLPack 1.3. "
+                  "Found LibTorch ${version} in ${prefix}.")
+  endif()
+  # Advice of old, still in many projects; such an extension fails only when Python imports it.
+  get_directory_property(definitions COMPILE_DEFINITIONS)
+  get_directory_property(options COMPILE_OPTIONS)
+  string(REGEX MATCHALL "_GLIBCXX_USE_CXX11_ABI=[01]" chosen
+         "${CMAKE_CXX_FLAGS} ${definitions} ${options}")
+  list(REMOVE_ITEM chosen "${abi}")
+  if(chosen)
+    _ndtorch_fail("The project is compiled with -D${chosen}, and LibTorch in ${prefix} with "
+                  "-D${abi}: its functions with std::string would not be found. Remove it.")
   endif()
 
   add_library(ndtorch::torch INTERFACE IMPORTED GLOBAL)
@@ -70,9 +131,18 @@ function(ndtorch_find_torch)
     target_link_libraries(ndtorch::torch INTERFACE
       "-Wl,--push-state,--no-as-needed,\"${torch}\",--pop-state")
   endif()
-  find_library(torch_python torch_python PATHS "${prefix}/lib" NO_DEFAULT_PATH NO_CACHE)
+
+  _ndtorch_find_torch_python("${prefix}/lib")
+  message(STATUS "Found LibTorch: ${prefix} (found version \"${version}\")")
+endfunction()
+
+# For authors who link libtorch_python anyway: as_tensor and to_torch then keep autograd and identity.
+function(_ndtorch_find_torch_python folder)
+  find_library(torch_python torch_python PATHS "${folder}" NO_DEFAULT_PATH NO_CACHE)
   if(torch_python)  # an archive for C++ alone has none
     set_property(GLOBAL PROPERTY ndtorch_torch_python "${torch_python}")
+    add_library(ndtorch::torch_python INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(ndtorch::torch_python INTERFACE ndtorch::ndtorch "${torch_python}")
+    target_compile_definitions(ndtorch::torch_python INTERFACE NDTORCH_TORCH_PYTHON)
   endif()
-  message(STATUS "Found LibTorch: ${prefix} (found version \"${version}\")")
 endfunction()
