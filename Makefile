@@ -57,7 +57,7 @@ test: setup  ## Build and run all tests
 	@$(call configure,dev)
 	@$(call build,dev)
 	@ctest --preset dev --parallel $(JOBS)
-	@$(call modules,dev) "$(python)" -m pytest -q tests/python
+	@$(call modules,dev) "$(python)" -m pytest -q tests/python tests/consumers
 
 # What is measured is linked with what the tests don't need: a venv gets it on the first such run.
 ifneq ($(ready),)

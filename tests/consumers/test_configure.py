@@ -58,6 +58,7 @@ class TestVersion:
         (f"{major}.{minor}.{patch}", True),
         (f"{major}.{minor}.{patch} EXACT", True),
         (f"{major}.{minor}.{patch + 1}", False),
+        (f"{major}.{minor - 1}" if minor else f"{major - 1}.{minor}", False),
         (f"{major}.{minor + 1}", False),
         (f"{major + 1}", False),
     ])

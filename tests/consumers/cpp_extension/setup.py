@@ -8,6 +8,6 @@ extension = CppExtension(
     "consumer",
     ["consumer.cpp"],
     include_dirs=[ndtorch.get_include(), numpy.get_include()],
-    extra_compile_args=["-DNDTORCH_TORCH_PYTHON"],
+    extra_compile_args=["-fvisibility=hidden", "-DNDTORCH_TORCH_PYTHON"],
 )
 setup(name="consumer", ext_modules=[extension], cmdclass={"build_ext": BuildExtension})

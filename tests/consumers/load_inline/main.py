@@ -19,7 +19,7 @@ inline = load_inline(
     SOURCE,
     functions=["add_one", "squares", "halves"],
     extra_include_paths=[ndtorch.get_include(), np.get_include()],
-    extra_cflags=["-DNDTORCH_TORCH_PYTHON"],
+    extra_cflags=["-fvisibility=hidden", "-DNDTORCH_TORCH_PYTHON"],
 )
 
 array = np.arange(4, dtype="float32")
