@@ -34,7 +34,11 @@ build() {
   targets=$*
   set -- -DPython_EXECUTABLE="$python"
   ! command -v ninja >/dev/null || set -- "$@" -G Ninja
-  [ ! -d .gpu/googletest ] || set -- "$@" -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST="$PWD/.gpu/googletest"
+  if [ -d .gpu/googletest ]; then
+    set -- "$@" -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST="$PWD/.gpu/googletest"
+  else
+    echo "No .gpu/googletest (sh tools/gpu.sh pack): taking the system's GoogleTest, or the network's"
+  fi
   cmake --preset gpu "$@"
   # shellcheck disable=SC2086  # several words
   cmake --build --preset gpu --parallel "${JOBS:-$(nproc)}" --target $targets
