@@ -100,14 +100,15 @@ py::object export_floor(const at::Tensor& tensor) {
     c10::raw::intrusive_ptr::decref(
         static_cast<c10::StorageImpl*>(PyCapsule_GetPointer(self, nullptr)));
   });
-  std::array<npy_intp, 64> strides;  // NOLINT: filled up to dim
+  std::array<Py_ssize_t, 64> strides;  // NOLINT: filled up to dim
   for (std::size_t i = 0; i < static_cast<std::size_t>(tensor.dim()); ++i) {
     strides[i] = tensor.strides()[i] * 4;
   }
   PyObject* const array = api.new_from_descr(
-      api.array_type, api.descr_from_type(NPY_FLOAT32), static_cast<int>(tensor.dim()),
-      reinterpret_cast<const npy_intp*>(tensor.sizes().data()), strides.data(),
-      tensor.unsafeGetTensorImpl()->mutable_data(), NPY_ARRAY_WRITEABLE, nullptr);
+      api.array_type, api.descr_from_type(ndtorch::detail::type_number::float32),
+      static_cast<int>(tensor.dim()), reinterpret_cast<const Py_ssize_t*>(tensor.sizes().data()),
+      strides.data(), tensor.unsafeGetTensorImpl()->mutable_data(),
+      ndtorch::detail::array_flag::writeable, nullptr);
   reinterpret_cast<ndtorch::detail::array_object*>(array)->base = owner;
   return py::reinterpret_steal<py::object>(array);
 }

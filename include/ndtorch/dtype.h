@@ -35,29 +35,29 @@ struct dtype_entry {
 // To support one more dtype, add its line. Types are told apart by kind and item size, never by
 // number: `long` and `long long` are two numbers in NumPy and one type here.
 inline constexpr dtype_entry dtypes[] = {
-    {at::kDouble, 'f', 8, NPY_FLOAT64, "float64", kDLFloat},
-    {at::kFloat, 'f', 4, NPY_FLOAT32, "float32", kDLFloat},
-    {at::kHalf, 'f', 2, NPY_FLOAT16, "float16", kDLFloat},
-    {at::kComplexFloat, 'c', 8, NPY_COMPLEX64, "complex64", kDLComplex},
-    {at::kComplexDouble, 'c', 16, NPY_COMPLEX128, "complex128", kDLComplex},
-    {at::kLong, 'i', 8, NPY_INT64, "int64", kDLInt},
-    {at::kInt, 'i', 4, NPY_INT32, "int32", kDLInt},
-    {at::kShort, 'i', 2, NPY_INT16, "int16", kDLInt},
-    {at::kChar, 'i', 1, NPY_INT8, "int8", kDLInt},
-    {at::kUInt64, 'u', 8, NPY_UINT64, "uint64", kDLUInt},
-    {at::kUInt32, 'u', 4, NPY_UINT32, "uint32", kDLUInt},
-    {at::kUInt16, 'u', 2, NPY_UINT16, "uint16", kDLUInt},
-    {at::kByte, 'u', 1, NPY_UINT8, "uint8", kDLUInt},
-    {at::kBool, 'b', 1, NPY_BOOL, "bool", kDLBool},
-    {at::kBFloat16, 0, 2, NPY_NOTYPE, "bfloat16", kDLBfloat},
-    {at::kFloat8_e4m3fn, 0, 1, NPY_NOTYPE, "float8_e4m3fn", kDLFloat8_e4m3fn},
-    {at::kFloat8_e4m3fnuz, 0, 1, NPY_NOTYPE, "float8_e4m3fnuz", kDLFloat8_e4m3fnuz},
-    {at::kFloat8_e5m2, 0, 1, NPY_NOTYPE, "float8_e5m2", kDLFloat8_e5m2},
-    {at::kFloat8_e5m2fnuz, 0, 1, NPY_NOTYPE, "float8_e5m2fnuz", kDLFloat8_e5m2fnuz},
+    {at::kDouble, 'f', 8, type_number::float64, "float64", kDLFloat},
+    {at::kFloat, 'f', 4, type_number::float32, "float32", kDLFloat},
+    {at::kHalf, 'f', 2, type_number::float16, "float16", kDLFloat},
+    {at::kComplexFloat, 'c', 8, type_number::complex64, "complex64", kDLComplex},
+    {at::kComplexDouble, 'c', 16, type_number::complex128, "complex128", kDLComplex},
+    {at::kLong, 'i', 8, type_number::int64, "int64", kDLInt},
+    {at::kInt, 'i', 4, type_number::int32, "int32", kDLInt},
+    {at::kShort, 'i', 2, type_number::int16, "int16", kDLInt},
+    {at::kChar, 'i', 1, type_number::int8, "int8", kDLInt},
+    {at::kUInt64, 'u', 8, type_number::uint64, "uint64", kDLUInt},
+    {at::kUInt32, 'u', 4, type_number::uint32, "uint32", kDLUInt},
+    {at::kUInt16, 'u', 2, type_number::uint16, "uint16", kDLUInt},
+    {at::kByte, 'u', 1, type_number::uint8, "uint8", kDLUInt},
+    {at::kBool, 'b', 1, type_number::boolean, "bool", kDLBool},
+    {at::kBFloat16, 0, 2, type_number::none, "bfloat16", kDLBfloat},
+    {at::kFloat8_e4m3fn, 0, 1, type_number::none, "float8_e4m3fn", kDLFloat8_e4m3fn},
+    {at::kFloat8_e4m3fnuz, 0, 1, type_number::none, "float8_e4m3fnuz", kDLFloat8_e4m3fnuz},
+    {at::kFloat8_e5m2, 0, 1, type_number::none, "float8_e5m2", kDLFloat8_e5m2},
+    {at::kFloat8_e5m2fnuz, 0, 1, type_number::none, "float8_e5m2fnuz", kDLFloat8_e5m2fnuz},
 #if __has_include(<c10/util/Float8_e8m0fnu.h>)  // LibTorch 2.7
-    {at::kFloat8_e8m0fnu, 0, 1, NPY_NOTYPE, "float8_e8m0fnu", kDLFloat8_e8m0fnu},
+    {at::kFloat8_e8m0fnu, 0, 1, type_number::none, "float8_e8m0fnu", kDLFloat8_e8m0fnu},
 #endif
-    {at::kComplexHalf, 0, 4, NPY_NOTYPE, "complex32", kDLComplex},
+    {at::kComplexHalf, 0, 4, type_number::none, "complex32", kDLComplex},
 };
 
 // The two look-ups by value are arrays of positions in the table, made by the compiler.
@@ -111,10 +111,10 @@ constexpr const dtype_entry* find_dtype(const DLDataType& type) {
 }
 
 // nullptr where the dtype is not in the table. Its byte order plays no part.
-inline const dtype_entry* find_dtype(const PyArray_Descr* dtype) {
+inline const dtype_entry* find_dtype(const array_descr* dtype) {
   if (dtype->type_num < 0) return nullptr;  // not one of NumPy's, whatever its kind and size
   const auto size = static_cast<std::size_t>(item_size(dtype));
-  if (dtype->type_num < NPY_USERDEF) {
+  if (dtype->type_num < type_number::first_of_users) {
     return size <= max_item_size
                ? entry_at(entry_of_kind_and_size[kind_and_size(dtype->kind, size)])
                : nullptr;
@@ -152,7 +152,7 @@ inline std::string supported_dtypes() {
   return text;
 }
 
-[[noreturn]] inline void throw_unsupported_dtype(const PyArray_Descr* dtype,
+[[noreturn]] inline void throw_unsupported_dtype(const array_descr* dtype,
                                                  const std::string& what_came) {
   // A dtype that another package defines need not have a type for its scalars.
   const PyTypeObject* const type = dtype->typeobj != nullptr ? dtype->typeobj : Py_TYPE(dtype);
@@ -163,7 +163,7 @@ inline std::string supported_dtypes() {
 }
 
 // new_descr() for a type that is not NumPy's own; apart from it, since few exports come here.
-[[gnu::noinline]] inline PyArray_Descr* new_foreign_descr(at::ScalarType type) {
+[[gnu::noinline]] inline array_descr* new_foreign_descr(at::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr) {
     throw py::type_error(
@@ -183,13 +183,13 @@ inline std::string supported_dtypes() {
                                   "--upgrade ml_dtypes), or cast, for "
                                   "example with ndtorch::to_numpy<float>(tensor)."));
   }
-  PyArray_Descr* dtype = nullptr;
+  array_descr* dtype = nullptr;
   if (api().descr_converter(scalar.ptr(), &dtype) == 0) throw py::error_already_set();
   return dtype;
 }
 
 // A new reference to NumPy's dtype for a scalar type. Throws type_error where there is none.
-inline PyArray_Descr* new_descr(at::ScalarType type) {
+inline array_descr* new_descr(at::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr || !entry->is_built_in()) return new_foreign_descr(type);
   return api().descr_from_type(entry->type_num);
@@ -248,7 +248,7 @@ inline constexpr at::ScalarType scalar_type_of_v = detail::checked_scalar_type<T
 // double) and for what is no dtype, None included (numpy.dtype(None) is float64: too easy a slip).
 inline at::ScalarType scalar_type(py::handle dtype) {
   detail::check_gil("scalar_type");
-  PyArray_Descr* found = nullptr;
+  detail::array_descr* found = nullptr;
   if (!dtype || dtype.is_none() || detail::api().descr_converter(dtype.ptr(), &found) == 0) {
     detail::clear_error();
     throw py::type_error(

@@ -24,9 +24,9 @@ namespace [[gnu::visibility("hidden")]] detail {
 // NumPy's names (numpy.ndarray.flags), of those that are set.
 inline std::string flags_text(const array_object* array) {
   constexpr std::pair<int, const char*> flags[] = {
-      {NPY_ARRAY_C_CONTIGUOUS, "C_CONTIGUOUS"}, {NPY_ARRAY_F_CONTIGUOUS, "F_CONTIGUOUS"},
-      {NPY_ARRAY_OWNDATA, "OWNDATA"},           {NPY_ARRAY_WRITEABLE, "WRITEABLE"},
-      {NPY_ARRAY_ALIGNED, "ALIGNED"},           {NPY_ARRAY_WRITEBACKIFCOPY, "WRITEBACKIFCOPY"}};
+      {array_flag::c_contiguous, "C_CONTIGUOUS"}, {array_flag::f_contiguous, "F_CONTIGUOUS"},
+      {array_flag::owndata, "OWNDATA"},           {array_flag::writeable, "WRITEABLE"},
+      {array_flag::aligned, "ALIGNED"},           {array_flag::writebackifcopy, "WRITEBACKIFCOPY"}};
   std::string text;
   for (const auto& [flag, name] : flags) {
     if ((array->flags & flag) != 0) text += c10::str(text.empty() ? "" : ", ", name);

@@ -49,7 +49,7 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
                                              : py::reinterpret_borrow<py::object>(holder);
   if (parent) base = build_value("(OO)", base.ptr(), parent.ptr());
   return make_array(data, writable && !may_overlap(tensor), tensor.sizes(), tensor.strides(),
-                    reinterpret_cast<PyArray_Descr*>(dtype.release().ptr()), std::move(base));
+                    reinterpret_cast<array_descr*>(dtype.release().ptr()), std::move(base));
 }
 
 // All that has no NumPy form even after a copy, found before the copy is made.

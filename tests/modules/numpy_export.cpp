@@ -17,13 +17,10 @@ void bind_export(py::module_& module) {
              [](const py::capsule& tensor) { return ndtorch::to_numpy(test::unwrap(tensor)); });
   module.def("sum", [](const py::capsule& tensor) {
     const py::array array = ndtorch::numpy(test::unwrap(tensor));
-#if defined(NPY_RAVEL_AXIS)
-    const int axis = NPY_RAVEL_AXIS;
-#else
-    const int axis = NPY_MAXDIMS;  // NumPy 1.x
-#endif
+    const auto flat = py::reinterpret_steal<py::object>(
+        PyArray_Ravel(reinterpret_cast<PyArrayObject*>(array.ptr()), NPY_CORDER));
     return py::reinterpret_steal<py::object>(
-        PyArray_Sum(reinterpret_cast<PyArrayObject*>(array.ptr()), axis, NPY_FLOAT64, nullptr));
+        PyArray_Sum(reinterpret_cast<PyArrayObject*>(flat.ptr()), 0, NPY_FLOAT64, nullptr));
   });
   module.def("add_one", [](const py::capsule& tensor) { test::unwrap(tensor).add_(1); });
   module.def("api_in_export",

@@ -30,7 +30,7 @@ struct array_source {
 
 // A single byte has no order, but ml_dtypes' float8 types can be told that they have a foreign one.
 inline bool is_foreign_byte_order(const array_source& source) {
-  return source.array->descr->byteorder == NPY_OPPBYTE && source.dtype->item_size > 1;
+  return source.array->descr->byteorder == foreign_byte_order && source.dtype->item_size > 1;
 }
 
 inline refusal check_memory(const array_source& source) {
@@ -69,7 +69,7 @@ inline array_source read_array(py::handle object) {
   strided_view& view = source.view;
   view.data = source.array->data;
   view.dtype = source.dtype->scalar_type;
-  view.writable = (source.array->flags & NPY_ARRAY_WRITEABLE) != 0;
+  view.writable = (source.array->flags & array_flag::writeable) != 0;
   view.ndim = static_cast<std::size_t>(source.array->nd);
   if (is_masked(object)) {
     source.why = refusal::masked;
@@ -149,21 +149,21 @@ inline array_source require_array(py::handle object) {
 // A new array over memory that `base` keeps alive, of the given dtype (a reference it takes over).
 // Strides are in elements. Throws what NumPy raises.
 inline py::array make_array(void* data, bool writable, at::IntArrayRef sizes,
-                            at::IntArrayRef strides, PyArray_Descr* dtype, py::object base) {
-  static_assert(sizeof(npy_intp) == sizeof(std::int64_t), "ndtorch needs a 64-bit platform");
+                            at::IntArrayRef strides, array_descr* dtype, py::object base) {
+  static_assert(sizeof(Py_ssize_t) == sizeof(std::int64_t), "ndtorch needs a 64-bit platform");
   check_interpreter();
-  std::array<npy_intp, max_ndim> byte_strides;
-  const auto item = static_cast<npy_uintp>(item_size(dtype));
+  std::array<Py_ssize_t, max_ndim> byte_strides;
+  const auto item = static_cast<std::size_t>(item_size(dtype));
   // Unsigned: the stride of an axis that is never stepped along can be any number.
   for (std::size_t i = 0; i < sizes.size(); ++i) {
-    byte_strides[i] = static_cast<npy_intp>(static_cast<npy_uintp>(strides[i]) * item);
+    byte_strides[i] = static_cast<Py_ssize_t>(static_cast<std::size_t>(strides[i]) * item);
   }
   // NumPy allocates where the pointer is null, as that of an empty tensor may be.
   alignas(64) static char nothing[64];
   PyObject* const made = api().new_from_descr(
       api().array_type, dtype, static_cast<int>(sizes.size()),
-      reinterpret_cast<const npy_intp*>(sizes.data()), byte_strides.data(),
-      data != nullptr ? data : nothing, writable ? NPY_ARRAY_WRITEABLE : 0, nullptr);
+      reinterpret_cast<const Py_ssize_t*>(sizes.data()), byte_strides.data(),
+      data != nullptr ? data : nothing, writable ? array_flag::writeable : 0, nullptr);
   if (made == nullptr) throw py::error_already_set();
   // PyArray_SetBaseObject would skip over a base that is itself a view; the original is wanted.
   reinterpret_cast<array_object*>(made)->base = base.release().ptr();

@@ -129,8 +129,8 @@ std::string tuple_text(const Int* values, std::size_t count) {
 }
 
 // "float32", ">f8", "[('x', '<f4')]".
-inline std::string dtype_text(const PyArray_Descr* dtype) {
-  return py::str(py::handle(reinterpret_cast<PyObject*>(const_cast<PyArray_Descr*>(dtype))));
+inline std::string dtype_text(const array_descr* dtype) {
+  return py::str(py::handle(reinterpret_cast<PyObject*>(const_cast<array_descr*>(dtype))));
 }
 
 inline std::string describe(const array_object* array) {

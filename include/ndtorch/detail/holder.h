@@ -93,14 +93,14 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   }
   const py::object typestr = interface["typestr"];
   if (!py::isinstance<py::str>(typestr)) refuse("typestr must be a string.");  // None is float64
-  PyArray_Descr* descr = nullptr;
+  array_descr* descr = nullptr;
   if (api().descr_converter(typestr.ptr(), &descr) == 0) {
     throw py::error_already_set();
   }
   const auto dtype = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(descr));
   const dtype_entry* entry = find_dtype(descr);
   if (entry == nullptr) throw_unsupported_dtype(descr, "dtype " + dtype_text(descr));
-  if (descr->byteorder == NPY_OPPBYTE) refuse("its byte order is not the native one.");
+  if (descr->byteorder == foreign_byte_order) refuse("its byte order is not the native one.");
 
   strided_view view;
   view.dtype = entry->scalar_type;

@@ -1,12 +1,11 @@
 // The few entries of NumPy's C API that ndtorch calls, loaded once for each module.
 //
 // NumPy's own way (import_array() and macros over a static table) asks the user for set-up in every
-// translation unit, and clashes where a user has set PY_ARRAY_UNIQUE_SYMBOL. Only NumPy's types and
-// constants come from its headers here; they need neither.
+// translation unit, and clashes where a user has set PY_ARRAY_UNIQUE_SYMBOL.
 #pragma once
 
 #include <ndtorch/detail/interpreter.h>
-#include <numpy/ndarraytypes.h>
+#include <ndtorch/detail/numpy_abi.h>
 #include <pybind11/pybind11.h>
 
 #include <atomic>
@@ -15,19 +14,15 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-// An ndarray's fields. NumPy declares PyArrayObject as this struct or as an opaque one, by a macro
-// (NPY_NO_DEPRECATED_API) that is the user's to set; the fields are the same.
-using array_object = PyArrayObject_fields;
-
 struct numpy_api {
   PyTypeObject* array_type;
   PyTypeObject* generic_type;  // numpy.generic, the base of all NumPy scalars
-  PyArray_Descr* (*descr_from_type)(int type_num);
-  PyObject* (*from_scalar)(PyObject* scalar, PyArray_Descr* dtype);
-  PyObject* (*new_from_descr)(PyTypeObject* type, PyArray_Descr* dtype, int ndim,
-                              npy_intp const* sizes, npy_intp const* strides, void* data, int flags,
-                              PyObject* object);
-  int (*descr_converter)(PyObject* object, PyArray_Descr** dtype);
+  array_descr* (*descr_from_type)(int type_num);
+  PyObject* (*from_scalar)(PyObject* scalar, array_descr* dtype);
+  PyObject* (*new_from_descr)(PyTypeObject* type, array_descr* dtype, int ndim,
+                              Py_ssize_t const* sizes, Py_ssize_t const* strides, void* data,
+                              int flags, PyObject* object);
+  int (*descr_converter)(PyObject* object, array_descr** dtype);
   bool is_numpy_2;  // descriptors have NumPy 2's layout at run time
 
   bool is_array(py::handle object) const { return PyObject_TypeCheck(object.ptr(), array_type); }
@@ -61,13 +56,6 @@ inline numpy_api load_numpy_api() {
   unsigned (*abi_version)() = nullptr;
   load(abi_version, 0);
   table.is_numpy_2 = abi_version() >= 0x02000000;
-#if NPY_ABI_VERSION < 0x02000000
-  if (table.is_numpy_2) {
-    throw py::import_error(
-        "this module was built with the headers of NumPy 1.x, which NumPy 2 can't run; build it "
-        "with NumPy 2, whose headers serve both");
-  }
-#endif
   return table;
 }
 
@@ -92,13 +80,9 @@ inline const numpy_api& api() {
   return *found;
 }
 
-inline npy_intp item_size(const PyArray_Descr* dtype) {
-#if NPY_ABI_VERSION >= 0x02000000
-  if (api().is_numpy_2) return reinterpret_cast<const _PyArray_LegacyDescr*>(dtype)->elsize;
-  return reinterpret_cast<const PyArray_DescrProto*>(dtype)->elsize;
-#else
-  return dtype->elsize;
-#endif
+inline Py_ssize_t item_size(const array_descr* dtype) {
+  if (api().is_numpy_2) return reinterpret_cast<const array_descr_2*>(dtype)->elsize;
+  return reinterpret_cast<const array_descr_1*>(dtype)->elsize;
 }
 
 }  // namespace detail

@@ -92,7 +92,7 @@ inline constexpr char read_only_capsule[] = "ndtorch.read_only";
 
 inline bool may_be_written(PyObject* holder) {
   if (api().is_array(holder)) {
-    return (reinterpret_cast<array_object*>(holder)->flags & NPY_ARRAY_WRITEABLE) != 0;
+    return (reinterpret_cast<array_object*>(holder)->flags & array_flag::writeable) != 0;
   }
   if (PyMemoryView_Check(holder)) return PyMemoryView_GET_BUFFER(holder)->readonly == 0;
   return std::strcmp(PyCapsule_GetName(holder), writable_capsule) == 0;
