@@ -5,6 +5,7 @@
 #include <ATen/dlpack.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/python_error.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -184,7 +185,7 @@ inline std::string supported_dtypes() {
                                   "example with ndtorch::to_numpy<float>(tensor)."));
   }
   array_descr* dtype = nullptr;
-  if (api().descr_converter(scalar.ptr(), &dtype) == 0) throw py::error_already_set();
+  if (api().descr_converter(scalar.ptr(), &dtype) == 0) throw_python_error();
   return dtype;
 }
 

@@ -9,6 +9,7 @@
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
@@ -161,7 +162,7 @@ inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64
                                    ". Pass bytes, a bytearray, a memoryview, or the like."));
   }
   const auto memory = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(buffer.ptr()));
-  if (!memory) throw py::error_already_set();
+  if (!memory) detail::throw_python_error();
   const Py_buffer& view = *PyMemoryView_GET_BUFFER(memory.ptr());
   if (PyBuffer_IsContiguous(&view, 'C') == 0) {
     throw std::runtime_error(c10::str("could not retrieve buffer from object: that of a ",

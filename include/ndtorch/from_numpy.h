@@ -10,6 +10,7 @@
 #include <ndtorch/detail/holder.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/sequence.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
@@ -48,7 +49,7 @@ inline bool apply(on_read_only policy, const array_source& source) {
               "may want to copy the array to protect its data or make it writable before "
               "converting it to a tensor.",
               1) != 0) {
-        throw py::error_already_set();
+        detail::throw_python_error();
       }
       return false;
   }

@@ -153,6 +153,10 @@ const conversion conversions[] = {
      "type('producer', (), {'__dlpack__': lambda s, **k: s.a.__dlpack__(**k), "
      "'__dlpack_device__': lambda s: (1, 0), 'a': np.arange(6.)})()",
      gives_tensor([](const py::object& a) { return ndtorch::as_tensor(a); })},
+    {"as_tensor_of_old_dlpack",  // which raises TypeError first
+     "type('producer', (), {'__dlpack__': lambda s: s.a.__dlpack__(), "
+     "'__dlpack_device__': lambda s: (1, 0), 'a': np.arange(6.)})()",
+     gives_tensor([](const py::object& a) { return ndtorch::as_tensor(a); })},
     {"tensor", "np.arange(6.).reshape(2, 3).T",
      gives_tensor([](const py::object& a) { return ndtorch::tensor(a); })},
     {"tensor_of_T_of_swapped_bytes", "np.arange(6.).astype('>f8')",

@@ -4,6 +4,7 @@
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/numpy.h>
@@ -48,7 +49,7 @@ inline bool is_masked(py::handle object) {
   const auto name = py::str("numpy.ma");
   const auto ma = py::reinterpret_steal<py::object>(PyImport_GetModule(name.ptr()));
   if (!ma) {
-    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (PyErr_Occurred() != nullptr) throw_python_error();
     return false;  // never imported, so there is no masked array
   }
   return py::isinstance(object, ma.attr("MaskedArray")) &&
@@ -164,7 +165,7 @@ inline py::array make_array(void* data, bool writable, at::IntArrayRef sizes,
       api().array_type, dtype, static_cast<int>(sizes.size()),
       reinterpret_cast<const Py_ssize_t*>(sizes.data()), byte_strides.data(),
       data != nullptr ? data : nothing, writable ? array_flag::writeable : 0, nullptr);
-  if (made == nullptr) throw py::error_already_set();
+  if (made == nullptr) throw_python_error();
   // PyArray_SetBaseObject would skip over a base that is itself a view; the original is wanted.
   reinterpret_cast<array_object*>(made)->base = base.release().ptr();
   return py::reinterpret_steal<py::array>(made);

@@ -10,6 +10,7 @@
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
@@ -214,7 +215,7 @@ at::Tensor share_dlpack(dlpack_owner<Managed> managed, bool writable = true) {
         dlpack_deleter()(
             static_cast<Managed*>(PyCapsule_GetPointer(self, PyCapsule_GetName(self))));
       }));
-  if (!holder) throw py::error_already_set();
+  if (!holder) throw_python_error();
   managed.release();  // the capsule has it now
   at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), view.device));
   if (!writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
@@ -239,10 +240,10 @@ template <class Managed>
 at::Tensor consume_dlpack(const py::object& capsule, py::handle object) {
   dlpack_owner<Managed> managed(
       static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), dlpack_capsule<Managed>::name)));
-  if (managed == nullptr) throw py::error_already_set();
+  if (managed == nullptr) throw_python_error();
   if (PyCapsule_SetName(capsule.ptr(), dlpack_capsule<Managed>::used) != 0) {
     managed.release();
-    throw py::error_already_set();
+    throw_python_error();
   }
   const bool writable = is_versioned<Managed> || !refuses_writable_buffer(object);
   return share_dlpack(std::move(managed), writable);
@@ -326,7 +327,7 @@ inline at::Tensor call_dlpack(py::handle object) {
                                   std::string(py::repr(device)), ")."));
   }
   const long code = PyLong_AsLong(PyTuple_GET_ITEM(device.ptr(), 0));
-  if (code == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+  if (code == -1 && PyErr_Occurred() != nullptr) throw_python_error();
   const auto type = static_cast<DLDeviceType>(code);
   const auto arguments = py::reinterpret_borrow<py::dict>(
       build_value("{s:(ii)}", "max_version", DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION));
@@ -338,7 +339,7 @@ inline at::Tensor call_dlpack(py::handle object) {
   const auto call = [&] {
     auto result = py::reinterpret_steal<py::object>(
         PyObject_Call(give.ptr(), no_arguments.ptr(), arguments.ptr()));
-    if (!result) throw py::error_already_set();
+    if (!result) throw_python_error();
     return result;
   };
   py::object capsule;
@@ -440,7 +441,7 @@ py::object dlpack_capsule_of(dlpack_owner<Managed> managed) {
         dlpack_deleter()(
             static_cast<Managed*>(PyCapsule_GetPointer(self, dlpack_capsule<Managed>::name)));
       }));
-  if (!capsule) throw py::error_already_set();
+  if (!capsule) throw_python_error();
   managed.release();  // the capsule has it now
   return capsule;
 }

@@ -5,6 +5,7 @@
 #include <c10/util/Exception.h>
 #include <c10/util/StringUtil.h>
 #include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/python_error.h>
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
@@ -76,7 +77,7 @@ inline bool error_is_of_no_object() {
 
 // Clears what an object raised; throws what is of no object.
 inline void clear_error() {
-  if (PyErr_Occurred() != nullptr && error_is_of_no_object()) throw py::error_already_set();
+  if (PyErr_Occurred() != nullptr && error_is_of_no_object()) throw_python_error();
   PyErr_Clear();
 }
 
@@ -102,7 +103,7 @@ auto value_or_refusal(Function&& function, Refused&& refused) {
 template <class... Args>
 py::object build_value(const char* format, Args... args) {
   auto value = py::reinterpret_steal<py::object>(Py_BuildValue(format, args...));
-  if (!value) throw py::error_already_set();
+  if (!value) throw_python_error();
   return value;
 }
 

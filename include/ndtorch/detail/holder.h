@@ -12,6 +12,7 @@
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
@@ -34,7 +35,7 @@ inline bool is_torch_tensor(py::handle object) {
   const auto name = py::str("torch");
   const auto torch = py::reinterpret_steal<py::object>(PyImport_GetModule(name.ptr()));
   if (!torch) {
-    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (PyErr_Occurred() != nullptr) throw_python_error();
     return false;
   }
   // A module that is being imported just now may have no Tensor yet.
@@ -57,7 +58,7 @@ inline holder_kind find_holder(py::handle object) {
 // string, byte order, strides and whether it may be written.
 inline py::object buffer_array(py::handle object) {
   const auto memory = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(object.ptr()));
-  if (!memory) throw py::error_already_set();
+  if (!memory) throw_python_error();
   try {
     return py::module_::import("numpy").attr("asarray")(memory);
   } catch (py::error_already_set& error) {
@@ -73,7 +74,7 @@ inline std::vector<std::int64_t> read_ints(py::handle sequence) {
   std::vector<std::int64_t> ints;
   for (const py::handle item : py::tuple(py::reinterpret_borrow<py::object>(sequence))) {
     const long long value = PyLong_AsLongLong(item.ptr());
-    if (value == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (value == -1 && PyErr_Occurred() != nullptr) throw_python_error();
     ints.push_back(value);
   }
   return ints;
@@ -95,7 +96,7 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   if (!py::isinstance<py::str>(typestr)) refuse("typestr must be a string.");  // None is float64
   array_descr* descr = nullptr;
   if (api().descr_converter(typestr.ptr(), &descr) == 0) {
-    throw py::error_already_set();
+    throw_python_error();
   }
   const auto dtype = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(descr));
   const dtype_entry* entry = find_dtype(descr);
@@ -108,9 +109,9 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   const auto data = interface["data"].cast<py::tuple>();
   if (data.size() != 2) refuse("data must be (pointer, read-only flag).");
   view.data = PyLong_AsVoidPtr(py::object(data[0]).ptr());
-  if (view.data == nullptr && PyErr_Occurred() != nullptr) throw py::error_already_set();
+  if (view.data == nullptr && PyErr_Occurred() != nullptr) throw_python_error();
   const int read_only = PyObject_IsTrue(py::object(data[1]).ptr());
-  if (read_only < 0) throw py::error_already_set();
+  if (read_only < 0) throw_python_error();
   view.writable = read_only == 0;
 
   const auto shape = read_ints(interface["shape"]);
@@ -162,7 +163,7 @@ inline at::Tensor share_cuda_array(py::handle object) {
       object.ptr(), view.writable ? writable_capsule : read_only_capsule, [](PyObject* self) {
         Py_DECREF(static_cast<PyObject*>(PyCapsule_GetPointer(self, PyCapsule_GetName(self))));
       }));
-  if (!holder) throw py::error_already_set();
+  if (!holder) throw_python_error();
   object.inc_ref();  // the capsule's
   return with_python_errors([&] {
     view.device = view.data != nullptr ? at::detail::getCUDAHooks().getDeviceFromPtr(view.data)

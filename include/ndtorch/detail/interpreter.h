@@ -2,6 +2,7 @@
 // or without the GIL, while it goes and when it is gone.
 #pragma once
 
+#include <ndtorch/detail/python_error.h>
 #include <pybind11/pybind11.h>
 
 #include <atomic>
@@ -109,12 +110,12 @@ inline void call_at_end(void (*function)()) {
   const py::str name("ndtorch.at_end." +
                      std::to_string(reinterpret_cast<std::uintptr_t>(function)));
   if (PyDict_GetItemWithError(state, name.ptr()) != nullptr) return;  // it will be called
-  if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+  if (PyErr_Occurred() != nullptr) throw_python_error();
   const auto capsule = py::reinterpret_steal<py::object>(PyCapsule_New(
       reinterpret_cast<void*>(function), nullptr,
       [](PyObject* self) { reinterpret_cast<void (*)()>(PyCapsule_GetPointer(self, nullptr))(); }));
   if (!capsule || PyDict_SetItem(state, name.ptr(), capsule.ptr()) != 0) {
-    throw py::error_already_set();
+    throw_python_error();
   }
 }
 
@@ -160,7 +161,7 @@ inline void follow_interpreter() {
   // Not py::cpp_function, which fails strangely where there is no memory.
   static PyMethodDef definition = {"ndtorch_await_claims", &await_claims, METH_NOARGS, nullptr};
   const auto function = py::reinterpret_steal<py::object>(PyCFunction_New(&definition, nullptr));
-  if (!function) throw py::error_already_set();
+  if (!function) throw_python_error();
   py::module_::import("atexit").attr("register")(function);
 #if __has_include(<pthread.h>)
   // The other threads aren't there in a child process.

@@ -6,6 +6,7 @@
 
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/numpy_abi.h>
+#include <ndtorch/detail/python_error.h>
 #include <pybind11/pybind11.h>
 
 #include <atomic>
@@ -41,7 +42,7 @@ inline numpy_api load_numpy_api() {
   }
   const py::object capsule = multiarray.attr("_ARRAY_API");
   auto** const slot = static_cast<void**>(PyCapsule_GetPointer(capsule.ptr(), nullptr));
-  if (slot == nullptr) throw py::error_already_set();
+  if (slot == nullptr) throw_python_error();
 
   numpy_api table{};
   table.array_type = static_cast<PyTypeObject*>(slot[2]);

@@ -9,6 +9,7 @@
 #include <c10/util/intrusive_ptr.h>
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/python_error.h>
 #include <pybind11/pybind11.h>
 
 #include <atomic>
@@ -56,14 +57,14 @@ inline c10::DeleterFnPtr object_deleter() {
   const py::str key(name);
   PyObject* capsule = PyDict_GetItemWithError(state, key.ptr());
   if (capsule == nullptr) {
-    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (PyErr_Occurred() != nullptr) throw_python_error();
     const auto made = py::reinterpret_steal<py::object>(
         PyCapsule_New(reinterpret_cast<void*>(&release_reference), name, nullptr));
-    if (!made || PyDict_SetItem(state, key.ptr(), made.ptr()) != 0) throw py::error_already_set();
+    if (!made || PyDict_SetItem(state, key.ptr(), made.ptr()) != 0) throw_python_error();
     capsule = made.ptr();
   }
   void* const address = PyCapsule_GetPointer(capsule, name);
-  if (address == nullptr) throw py::error_already_set();
+  if (address == nullptr) throw_python_error();
   deleter = reinterpret_cast<c10::DeleterFnPtr>(address);
   shared.store(deleter, std::memory_order_release);
   return deleter;
@@ -116,7 +117,7 @@ inline py::object hold_storage(const at::Storage& storage) {
     c10::intrusive_ptr<c10::StorageImpl>::reclaim(
         static_cast<c10::StorageImpl*>(PyCapsule_GetPointer(self, nullptr)));
   });
-  if (capsule == nullptr) throw py::error_already_set();
+  if (capsule == nullptr) throw_python_error();
   owner.release();  // the capsule has it now
   return py::reinterpret_steal<py::object>(capsule);
 }

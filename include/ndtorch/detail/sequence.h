@@ -12,6 +12,7 @@
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/holder.h>
 #include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/python_error.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
@@ -73,7 +74,7 @@ class nested_reader {
       add_leaf({py::reinterpret_borrow<py::object>(object), {}}, view.dtype, depth + view.ndim);
     } else if (api().is_scalar(object)) {
       auto array = py::reinterpret_steal<py::object>(api().from_scalar(object.ptr(), nullptr));
-      if (!array) throw py::error_already_set();
+      if (!array) throw_python_error();
       const dtype_entry* entry =
           find_dtype(reinterpret_cast<const array_object*>(array.ptr())->descr);
       if (entry != nullptr && entry->is_built_in() && entry->kind != 'c') {
@@ -113,10 +114,10 @@ class nested_reader {
           c10::str("can't convert an object of type '", type_name(object),
                    "' to a tensor. Pass an array, a number, or a nested sequence of these."));
     }
-    if (PySequence_Size(object.ptr()) < 0) throw py::error_already_set();
+    if (PySequence_Size(object.ptr()) < 0) throw_python_error();
     const auto items =
         py::reinterpret_steal<py::object>(PySequence_Fast(object.ptr(), "not a sequence"));
-    if (!items) throw py::error_already_set();
+    if (!items) throw_python_error();
     const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
     enter(object, count, depth);
     if (count == 0) finish_shape(depth + 1, type_name(object));
@@ -184,7 +185,7 @@ class nested_reader {
 inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
   if (dtype == at::kBool) {
     const int truth = PyObject_IsTrue(object);
-    if (truth < 0) throw py::error_already_set();
+    if (truth < 0) throw_python_error();
     return truth != 0;
   }
   const bool real = c10::isFloatingType(dtype);
@@ -199,7 +200,7 @@ inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
   }
   if (PyFloat_Check(object) || real || c10::isComplexType(dtype)) {
     const double value = PyFloat_AsDouble(object);
-    if (value == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (value == -1.0 && PyErr_Occurred() != nullptr) throw_python_error();
     return value;
   }
   int overflow = 0;

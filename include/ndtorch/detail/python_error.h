@@ -1,0 +1,35 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <new>
+
+namespace ndtorch {
+
+namespace py = pybind11;
+
+namespace [[gnu::visibility("hidden")]] detail {
+
+// Throws what Python has raised. Where there is no memory to fetch it, that is thrown, and the error
+// does not stay pending.
+[[noreturn]] inline void throw_python_error() {
+#if PY_VERSION_HEX < 0x030C0000
+  // Where there is no memory to make the exception, Python makes a MemoryError of it, which pybind11
+  // takes for a mistake when it comes to that: it has to be one before.
+  PyObject* type = nullptr;
+  PyObject* value = nullptr;
+  PyObject* trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  PyErr_Restore(type, value, trace);
+#endif
+  try {
+    throw py::error_already_set();
+  } catch (const std::bad_alloc&) {
+    PyErr_Clear();
+    throw;
+  }
+}
+
+}  // namespace detail
+}  // namespace ndtorch
