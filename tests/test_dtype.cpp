@@ -2,7 +2,9 @@
 #include <ndtorch/dtype.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -179,6 +181,10 @@ class Interrupting:
     def dtype(self):
         raise KeyboardInterrupt
 )")["Interrupting"]();
+  if (test::raised_by([&] { eval("np.dtype(x)", py::arg("x") = interrupting); }).type ==
+      "TypeError") {
+    GTEST_SKIP() << "this NumPy makes a TypeError of it";
+  }
   try {
     ndtorch::scalar_type(interrupting);
     ADD_FAILURE() << "nothing was thrown";
@@ -248,7 +254,9 @@ TEST(numpy_dtype, gives_a_reference_that_ends_with_it) {
   const Py_ssize_t before = test::references(dtype);
   {
     const py::dtype again = ndtorch::numpy_dtype(at::kFloat);
-    EXPECT_EQ(test::references(dtype), before + 1);
+    // NumPy 2.5 makes its own dtypes immortal, where Python can: nothing counts them then.
+    const bool immortal = before > std::numeric_limits<std::int32_t>::max();
+    EXPECT_EQ(test::references(dtype), before + (immortal ? 0 : 1));
   }
   for (int i = 0; i < 1000; ++i) {
     ndtorch::scalar_type(dtype);

@@ -141,7 +141,10 @@ template <class Error, class Function>
 std::string refusal_of(const py::object& object, Function&& function) {
   const Py_ssize_t before = references(object);
   const std::string message = message_of<Error>([&] { function(object); });
-  EXPECT_EQ(references(object), before);
+  // Python's cache of attributes refers to None from its empty entries, so that look-ups change the count.
+  if (!object.is_none()) {
+    EXPECT_EQ(references(object), before);
+  }
   return message;
 }
 
