@@ -7,10 +7,8 @@ import textwrap
 
 import pytest
 
-from conftest import ROOT, generator
+from environments import ROOT, VERSION, generator
 
-VERSION = re.findall(r"_(?:MAJOR|MINOR|PATCH) (\d+)",
-                     (ROOT / "include/ndtorch/version.h").read_text())
 FIND = "find_package(ndtorch CONFIG REQUIRED)"
 
 
@@ -51,7 +49,7 @@ def torch_dir(tmp_path):
 
 
 class TestVersion:
-    major, minor, patch = map(int, VERSION)
+    major, minor, patch = map(int, VERSION.split("."))
 
     @pytest.mark.parametrize("asked, found", [
         (f"{major}.{minor}", True),

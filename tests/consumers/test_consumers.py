@@ -11,11 +11,9 @@ import subprocess
 import pybind11
 import pytest
 
-from conftest import ROOT, generator
+from environments import ROOT, VERSION, generator
 
 HERE = pathlib.Path(__file__).parent
-VERSION = ".".join(re.findall(r"_(?:MAJOR|MINOR|PATCH) (\d+)",
-                              (ROOT / "include/ndtorch/version.h").read_text()))
 
 
 def cmake(environment, folder, *options):

@@ -3,18 +3,15 @@
 import configparser
 import email
 import pathlib
-import re
 import sys
 import tarfile
 import zipfile
 
 import pytest
 
-from conftest import ROOT, Environment
+from environments import ROOT, VERSION, Environment
 
 HEADERS = {str(path.relative_to(ROOT)) for path in (ROOT / "include").rglob("*.h")}
-VERSION = ".".join(re.findall(r"_(?:MAJOR|MINOR|PATCH) (\d+)",
-                              (ROOT / "include/ndtorch/version.h").read_text()))
 
 
 def test_the_wheel_is_for_any_python_on_any_system(distributions):
