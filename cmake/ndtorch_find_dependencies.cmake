@@ -30,9 +30,9 @@ function(ndtorch_find_dependencies)
   _ndtorch_find_python(COMPONENTS Interpreter Development.Module
                        OPTIONAL_COMPONENTS Development.Embed)
   if(NOT Python_Interpreter_FOUND)
-    _ndtorch_fail("No Python found. Name one with -DPython_EXECUTABLE=<path>.")
+    _ndtorch_fail("ndtorch: no Python found. Name one with -DPython_EXECUTABLE=<path>.")
   elseif(NOT Python_Development.Module_FOUND)
-    _ndtorch_fail("${Python_EXECUTABLE} has no Python.h. Install Python's headers:\n"
+    _ndtorch_fail("ndtorch: ${Python_EXECUTABLE} has no Python.h. Install Python's headers:\n"
                   "  apt-get install python3-dev\n"
                   "or your system's equivalent (python3-devel).")
   endif()
@@ -62,6 +62,11 @@ function(ndtorch_find_dependencies)
       set(pybind11_hint "")
     endif()
     set(chosen "${pybind11_DIR}")
+    if(SKBUILD AND pybind11_hint AND NOT chosen)
+      # scikit-build-core's CMAKE_PREFIX_PATH is nobody's choice: in an isolated build it has the folder
+      # of the environment around it, and what lies there may be of another version.
+      find_package(pybind11 CONFIG QUIET PATHS ${pybind11_hint} NO_DEFAULT_PATH)
+    endif()
     find_package(pybind11 CONFIG QUIET HINTS ${pybind11_hint})
     if(NOT chosen)
       unset(pybind11_DIR CACHE)  # or the next configure step would not ask its Python again
@@ -73,7 +78,7 @@ function(ndtorch_find_dependencies)
 
   if(missing)
     list(JOIN missing " " missing)
-    _ndtorch_fail("not installed: ${missing}. Install with\n"
+    _ndtorch_fail("ndtorch: not installed: ${missing}. Install with\n"
                   "  ${Python_EXECUTABLE} -m pip install ${missing}\n")
   endif()
 

@@ -16,7 +16,7 @@ include_guard(GLOBAL)
 macro(_ndtorch_fail)
   string(CONCAT text ${ARGN})
   if(NOT arg_ERROR_VARIABLE)
-    message(FATAL_ERROR "ndtorch: ${text}")
+    message(FATAL_ERROR "${text}")
   endif()
   set(${arg_ERROR_VARIABLE} "${text}" PARENT_SCOPE)
   return()
@@ -85,7 +85,7 @@ function(ndtorch_find_torch)
   foreach(name c10 torch_cpu torch)
     find_library(${name} ${name} PATHS "${prefix}/lib" NO_DEFAULT_PATH NO_CACHE)
     if(NOT ${name})
-      _ndtorch_fail("LibTorch in ${prefix} has no shared library `${name}`.")
+      _ndtorch_fail("ndtorch: LibTorch in ${prefix} has no shared library `${name}`.")
     endif()
   endforeach()
 
@@ -101,7 +101,7 @@ function(ndtorch_find_torch)
   string(REGEX MATCH "PACKAGE_VERSION \"([^\"]+)\"" _ "${config}")
   set(version "${CMAKE_MATCH_1}")
   if(version VERSION_LESS 2.10)
-    _ndtorch_fail("It needs LibTorch 2.10 or newer, whose ATen/dlpack.h is that of DLPack 1.3. "
+    _ndtorch_fail("ndtorch needs LibTorch 2.10 or newer, whose ATen/dlpack.h is that of DLPack 1.3. "
                   "Found LibTorch ${version} in ${prefix}.")
   endif()
   # Advice of old, still in many projects; such an extension fails only when Python imports it.
@@ -111,7 +111,7 @@ function(ndtorch_find_torch)
          "${CMAKE_CXX_FLAGS} ${definitions} ${options}")
   list(REMOVE_ITEM chosen "${abi}")
   if(chosen)
-    _ndtorch_fail("The project is compiled with -D${chosen}, and LibTorch in ${prefix} with "
+    _ndtorch_fail("ndtorch: the project is compiled with -D${chosen}, and LibTorch in ${prefix} with "
                   "-D${abi}: its functions with std::string would not be found. Remove it.")
   endif()
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 import textwrap
 
+import pybind11
 import pytest
 
 from environments import ROOT, VERSION, generator
@@ -144,6 +145,34 @@ class TestWhatIsMissing:
         assert "not installed" not in printed
 
 
+class TestPybind11:
+    @pytest.fixture
+    def decoy(self, tmp_path):
+        """Of another version, or none at all, in a folder that CMAKE_PREFIX_PATH names."""
+        folder = tmp_path / "decoy"
+        (folder / "share" / "cmake" / "pybind11").mkdir(parents=True)
+        (folder / "share" / "cmake" / "pybind11" / "pybind11Config.cmake").write_text(
+            'message(FATAL_ERROR "the decoy")\n')
+        return folder
+
+    def test_is_the_one_that_the_project_chose(self, configure, decoy, prefix):
+        assert "the decoy" in configure(FIND, f"-DCMAKE_PREFIX_PATH={decoy};{prefix}", status=1)
+
+    def test_is_the_running_pythons_where_scikit_build_core_chose(self, configure, decoy, prefix):
+        # It names the folders of an environment around an isolated build, too.
+        printed = configure(FIND, f"-DCMAKE_PREFIX_PATH={decoy};{prefix}", "-DSKBUILD=2")
+        assert re.search("Found pybind11: .*/site-packages/pybind11/include", printed)
+
+    def test_of_the_project_itself_is_used(self, configure):
+        printed = configure("""
+            set(PYBIND11_FINDPYTHON ON)
+            find_package(pybind11 CONFIG REQUIRED)
+            set(pybind11_DIR nowhere)
+            find_package(ndtorch CONFIG REQUIRED)
+        """, f"-Dpybind11_DIR={pybind11.get_cmake_dir()}")
+        assert "Found pybind11: " in printed
+
+
 class TestLibTorch:
     def test_of_a_cuda_build_needs_no_toolkit(self, configure, torch_dir):
         # The words of TorchConfig.cmake in such a build; it would stop here if it were run.
@@ -172,7 +201,7 @@ class TestLibTorch:
     ])
     def test_of_another_abi_than_the_project_is_refused(self, configure, how):
         printed = unwrapped(configure(f"{how}\n{FIND}", status=1))
-        assert "The project is compiled with -D_GLIBCXX_USE_CXX11_ABI=0, and LibTorch in " in printed
+        assert "ndtorch: the project is compiled with -D_GLIBCXX_USE_CXX11_ABI=0, and LibTorch in " in printed
         assert "with -D_GLIBCXX_USE_CXX11_ABI=1: " in printed
 
     def test_says_its_abi_and_the_project_may_say_it_too(self, configure, torch_dir):
