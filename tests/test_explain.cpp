@@ -89,6 +89,12 @@ TEST(explain, says_how_the_memory_of_other_objects_is_had) {
       {"type('producer', (), {'__dlpack__': lambda self, **k: np.zeros(3).__dlpack__(**k), "
        "'__dlpack_device__': lambda self: (1, 0)})()",
        "a producer\n  as_tensor: shares its memory by __dlpack__: a tensor of shape [3]"},
+      {"torch.ones(3)",
+       "a Tensor\n  as_tensor: shares the memory of the torch.Tensor: a tensor of"},
+      {"type('cuda', (), {'__cuda_array_interface__': {'shape': (3,)}})()",
+       "a cuda\n  as_tensor: refuses: "},
+      {"(__import__('ctypes').c_void_p * 2)()",
+       "a c_void_p_Array_2\n  as_tensor: refuses: can't convert the buffer"},
       {"object()", "a object\n  as_tensor: refuses: "},
       {"[1, 'x']", "a list\n  as_tensor: refuses: "},
       {"None", "a NoneType\n  as_tensor: refuses: "},
@@ -144,11 +150,11 @@ TEST(explain, gives_the_words_of_the_error_for_tensors_that_numpy_refuses) {
        "refuses: can't convert Sparse layout tensor to numpy."},
       {"meta", at::empty({2}, at::kMeta), "refuses: Cannot copy out of meta tensor; no data!"},
   };
-  for (const auto& [name, tensor, forced] : kinds) {
-    SCOPED_TRACE(name);
-    const std::string message = test::raised_by([&] { ndtorch::numpy(tensor); }).text;
-    EXPECT_CONTAINS(ndtorch::explain(tensor),
-                    "\n  numpy: refuses: " + message + "\n  to_numpy: " + forced);
+  for (const kind_of_tensor& kind : kinds) {
+    SCOPED_TRACE(kind.name);
+    const std::string message = test::raised_by([&] { ndtorch::numpy(kind.tensor); }).text;
+    EXPECT_CONTAINS(ndtorch::explain(kind.tensor),
+                    "\n  numpy: refuses: " + message + "\n  to_numpy: " + kind.forced);
   }
   EXPECT_EQ(ndtorch::explain(at::Tensor()), "an undefined tensor");
 }

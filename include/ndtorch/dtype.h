@@ -55,9 +55,7 @@ inline constexpr dtype_entry dtypes[] = {
     {at::kFloat8_e4m3fnuz, 0, 1, type_number::none, "float8_e4m3fnuz", kDLFloat8_e4m3fnuz},
     {at::kFloat8_e5m2, 0, 1, type_number::none, "float8_e5m2", kDLFloat8_e5m2},
     {at::kFloat8_e5m2fnuz, 0, 1, type_number::none, "float8_e5m2fnuz", kDLFloat8_e5m2fnuz},
-#if __has_include(<c10/util/Float8_e8m0fnu.h>)  // LibTorch 2.7
     {at::kFloat8_e8m0fnu, 0, 1, type_number::none, "float8_e8m0fnu", kDLFloat8_e8m0fnu},
-#endif
     {at::kComplexHalf, 0, 4, type_number::none, "complex32", kDLComplex},
 };
 

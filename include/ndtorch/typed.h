@@ -7,7 +7,7 @@
 #include <c10/util/complex.h>
 #include <ndtorch/detail/constraints.h>
 #include <ndtorch/detail/error.h>
-#include <ndtorch/detail/explain.h>
+#include <ndtorch/detail/explain_mismatches.h>
 #include <ndtorch/detail/read_argument.h>
 #include <ndtorch/detail/signature.h>
 #include <ndtorch/detail/strided_iterator.h>
