@@ -103,7 +103,8 @@ class same(versioned):
     return self.capsule
 objects = [versioned, old, old_with_arguments, table, used, same]
 )";
-enum producer_kind : std::size_t { versioned, old, old_with_arguments, table, used, same, kinds };
+constexpr std::size_t versioned = 0, old = 1, old_with_arguments = 2, table = 3, used = 4, same = 5;
+constexpr std::size_t kinds = 6;
 
 py::object make_producer(std::size_t kind) {
   static const auto* const classes = [] {
@@ -278,7 +279,7 @@ void dlpack_case(input& bytes) {
   layout shape = make_layout(bytes, item, ndim);
   for (std::int64_t& stride : shape.strides) stride = stride / item * item;
   const auto [begin, end] = shape.span(item);
-  const std::unique_ptr<block> memory(new block(static_cast<std::size_t>(end - begin)));
+  const auto memory = std::make_unique<block>(static_cast<std::size_t>(end - begin));
   fill(bytes, *memory, memory->data() - begin, shape, type);
   memory->keep();
 
@@ -406,7 +407,7 @@ void cuda_array_case(input& bytes) {
   const auto item = static_cast<std::int64_t>(type.item_size);
   const layout shape = make_layout(bytes, item, bytes.below(bytes.one_in(8) ? 66 : 5));
   const auto [first, end] = shape.span(item);
-  const std::unique_ptr<block> memory(new block(static_cast<std::size_t>(end - first)));
+  const auto memory = std::make_unique<block>(static_cast<std::size_t>(end - first));
   memory->keep();
 
   const auto odd_object = [&]() -> py::object {

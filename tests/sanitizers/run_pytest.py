@@ -7,6 +7,7 @@ and what packages lose at their import, is then no noise that could hide a leak 
 nothing to suppress.
 """
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -17,10 +18,8 @@ PACKAGES = ["pytest", "numpy", "torch", "ml_dtypes", "matplotlib.image", "PIL.Im
 sanitizer = ctypes.CDLL(None)
 sanitizer.__lsan_disable()
 for package in PACKAGES:
-    try:
+    with contextlib.suppress(ImportError):  # its tests are skipped
         importlib.import_module(package)
-    except ImportError:
-        pass  # its tests are skipped
 sanitizer.__lsan_enable()
 
 status = sys.modules["pytest"].main(sys.argv[1:])

@@ -26,7 +26,7 @@ class worker {
 
   void add(std::function<void()> work) {
     {
-      const std::lock_guard lock(mutex_);
+      const std::scoped_lock lock(mutex_);
       queue_.push_back(std::move(work));
     }
     wake_.notify_one();
@@ -77,7 +77,7 @@ void submit(c10::Stream stream, std::function<void()> work) {
     work();
     return;
   }
-  const std::lock_guard lock(workers_mutex);
+  const std::scoped_lock lock(workers_mutex);
   worker*& its = workers()[{stream.device_index(), stream.id()}];
   if (its == nullptr) its = new worker;
   its->add(std::move(work));
@@ -86,7 +86,7 @@ void submit(c10::Stream stream, std::function<void()> work) {
 mark::mark(c10::Stream stream) : stream_(stream), state_(std::make_shared<state>()) {
   submit(stream, [state = state_] {
     {
-      const std::lock_guard lock(state->mutex);
+      const std::scoped_lock lock(state->mutex);
       state->reached = true;
     }
     state->changed.notify_all();
@@ -94,7 +94,7 @@ mark::mark(c10::Stream stream) : stream_(stream), state_(std::make_shared<state>
 }
 
 bool mark::is_reached() const {
-  const std::lock_guard lock(state_->mutex);
+  const std::scoped_lock lock(state_->mutex);
   return state_->reached;
 }
 
