@@ -26,8 +26,8 @@ embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" 
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build-bench bench bench-guard test-gpu bench-gpu sanitize fuzz load lint \
-  coverage matrix format clean
+.PHONY: help setup demo test build-bench bench bench-guard test-gpu bench-gpu sanitize fuzz load ray lint \
+  coverage matrix release-check format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -100,6 +100,11 @@ fuzz: setup  ## Fuzz every conversion for SECONDS=60, with libFuzzer and Hypothe
 	@HYPOTHESIS_PROFILE=fuzz HYPOTHESIS_EXAMPLES=$(SECONDS)0 $(call modules,dev) \
 	  "$(python)" -m pytest -q tests/python/test_properties.py
 
+ray: setup  ## Workers of Ray read 1 GB of its object store through C++: memory, time, and a plot
+	@$(call configure,dev)
+	@$(call build,dev) --target shared_points
+	@$(call modules,dev) "$(python)" examples/ray/demo.py --mb 1000 --plot docs/ray.svg
+
 load: setup  ## Ten million conversions each way, and eight threads under a lock, with their figures
 	@$(call configure,dev)
 	@$(call build,dev) --target load locks
@@ -127,18 +132,24 @@ lint: setup  ## Formatting, compiler warnings, clang-tidy, and what is not C++
 	@$(call configure,lint) >/dev/null
 	@"$(python)" tools/lint.py build/lint --jobs $(JOBS)
 
-coverage: setup  ## Which lines of include/ the tests run
+coverage: setup  ## Which lines of include/ the tests run; fails where one has neither test nor reason
 	@$(call configure,coverage)
 	@$(call build,coverage)
 	@find build/coverage -name '*.gcda' -delete
-	@ctest --preset coverage
-	@mkdir -p build/coverage/report
-	@cd build/coverage && gcovr --root ../.. --filter '../../include/' --exclude-throw-branches \
-	  --merge-lines --txt - --html-details report/index.html
+	@ctest --preset coverage --parallel $(JOBS)
+	@$(call modules,coverage) "$(python)" -m pytest -q tests/python
+	@"$(python)" tools/coverage.py build/coverage tests/uncovered.txt
 
 matrix: setup  ## The tests with each version of what is supported; ROWS=name,name for some rows
 	@"$(python)" tests/matrix/matrix.py build/matrix --jobs $(JOBS) $(if $(ROWS),--rows $(ROWS)) \
 	  --table docs/support.md
+
+# Everything that is promised, in the order of what fails fastest. TAG is the tag that is to be published.
+release-check: setup  ## All that a release has to pass, and its packages in dist/
+	@"$(python)" tools/release.py $(TAG)
+	@for target in lint test docs sanitize "fuzz SECONDS=600" load coverage matrix; do \
+	  $(MAKE) $$target || exit 1; done
+	@rm -rf dist && "$(python)" -m build --outdir dist .
 
 format: $(ready)  ## Format the C++ files
 	clang-format -i $$(git ls-files -co --exclude-standard '*.h' '*.cpp')

@@ -1,0 +1,67 @@
+"""What stands in two places says the same in both: versions, pins, make targets, files."""
+
+import importlib.util
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+specification = importlib.util.spec_from_file_location("release", ROOT / "tools/release.py")
+release = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(release)
+
+CITATION = f"title: x\nversion: {release.version()}\nlicense: y\n"
+RELEASED = f"# Changelog\n\n## [Unreleased]\n\n## [{release.version()}] - 2026-01-02\n\n### Added\n"
+
+
+def test_a_release_may_go_out_when_all_files_name_its_version():
+    assert list(release.problems(RELEASED, CITATION, f"v{release.version()}", [])) == []
+
+
+@pytest.mark.parametrize("changelog, citation, tag, dirty, problem", [
+    (RELEASED, CITATION, "v9.9.9", [], "the tag is v9.9.9"),
+    (RELEASED, "version: 9.9.9\n", "", [], "CITATION.cff"),
+    (RELEASED.replace("] - 2026-01-02", "]"), CITATION, "", [], "with a date"),
+    ("## [Unreleased]\n\n### Added\n" + RELEASED, CITATION, "", [], "under [Unreleased]"),
+    (RELEASED, CITATION, "", ["README.md"], "not committed: README.md"),
+])
+def test_a_release_is_held_back(changelog, citation, tag, dirty, problem):
+    (found,) = release.problems(changelog, citation, tag, dirty)
+    assert problem in found
+
+
+def test_the_citation_names_the_version():
+    assert f"\nversion: {release.version()}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_pre_commit_runs_the_versions_that_make_lint_runs():
+    pins = re.findall(r"additional_dependencies: \[(.*)\]",
+                      (ROOT / ".pre-commit-config.yaml").read_text())
+    assert len(pins) == 3
+    assert set(pins) <= set((ROOT / "requirements-dev.txt").read_text().split("\n"))
+
+
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("workflow", sorted((ROOT / ".github/workflows").glob("*.yml")),
+                         ids=lambda path: path.name)
+def test_workflows_call_make_targets(workflow):
+    text = workflow.read_text()
+    called = re.findall(r"make ([a-z-]+)", text)
+    for listed in re.findall(r"target: \[(.*)\]", text):
+        called += [entry.split()[0] for entry in listed.split(", ")]
+    assert called
+    assert set(called) <= TARGETS
+
+
+def test_contributing_names_what_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for path in re.findall(r"`([\w./]+/[\w./]*)`", text):
+        if "test_x" not in path and not path.startswith("/"):
+            places = [ROOT / path, ROOT / "include/ndtorch" / path, ROOT / "tests" / path]
+            assert any(place.exists() for place in places), path
+    for target in re.findall(r"make ([a-z-]+)", text):
+        assert target in TARGETS
