@@ -22,10 +22,13 @@ namespace ndtorch {
 
 // What a view of a read-only array is. A tensor has no read-only flag of its own.
 enum class on_read_only {
-  copy_on_write,  // shares until the first write, which gives the tensor memory of its own; the
-                  // array keeps its content (before LibTorch 2.13 that write throws)
-  warn,           // PyTorch's UserWarning, then a plain view: writing to it is undefined behaviour
-  error           // value_error
+  // Shares until the first write, which gives the tensor memory of its own; the array keeps its
+  // content (before LibTorch 2.13 that write throws).
+  copy_on_write,
+  // PyTorch's UserWarning, then a plain view: writing to it is undefined behaviour.
+  warn,
+  // A value_error.
+  error
 };
 
 namespace [[gnu::visibility("hidden")]] detail {
@@ -146,6 +149,7 @@ inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
 //   value_error  a view is impossible: negative strides, strides that are no multiple of the item
 //                size, foreign byte order, misaligned data (a complex number must be aligned as a
 //                whole). ndtorch::tensor copies all of these.
+//
 // Strides of axes of length 0 or 1 never matter.
 inline at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy_on_write) {
   detail::check_gil("from_numpy");

@@ -36,6 +36,7 @@ namespace ndtorch {
 //   shape<-1, 3>     the sizes, -1 for any;  ndim<2>: their number alone
 //   c_contig         dense memory in C order;  f_contig: in Fortran order
 //   device::cpu      or device::cuda, device::of<at::kXPU>, ...
+//
 // tensor_t<> is any tensor. Contradictory ones don't compile.
 //
 // As an argument it shares the caller's memory. A non-const element type means "I write into it":
@@ -51,9 +52,6 @@ class tensor_t : public at::Tensor {
   using element_type = typename detail::element_among<Constraints...>::type;
 
   static constexpr detail::requirements constraints = detail::fold_constraints<Constraints...>();
-
-  // The initializer above waits until someone asks; contradictions are to be found at once.
-  static_assert((static_cast<void>(detail::fold_constraints<Constraints...>()), true));
 
   // Undefined, as at::Tensor().
   tensor_t() = default;
@@ -131,6 +129,9 @@ class tensor_t : public at::Tensor {
 
  private:
   friend struct py::detail::type_caster<tensor_t>;
+
+  // The initializer of `constraints` waits until someone asks; contradictions are to be found at once.
+  static_assert((static_cast<void>(detail::fold_constraints<Constraints...>()), true));
 
   struct checked {};
   tensor_t(at::Tensor tensor, checked) : at::Tensor(std::move(tensor)) {}
