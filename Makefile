@@ -20,14 +20,14 @@ endif
 configure = cmake --preset $(1) $$(command -v ninja >/dev/null && echo -G Ninja) -DPython_EXECUTABLE="$(python)" $(2)
 build = cmake --build --preset $(1) --parallel $(JOBS)
 # Where Python finds the modules that were built for the examples and the tests.
-modules = PYTHONPATH="$$(echo build/$(1)/examples/* build/$(1)/tests/modules build/$(1)/benchmarks/gpu | tr ' ' :)"
+modules = PYTHONPATH="$$(echo build/$(1)/examples/* build/$(1)/tests/modules build/$(1)/tests/docs build/$(1)/benchmarks/gpu | tr ' ' :)"
 # Where an embedded interpreter finds what the Python of this Makefile finds.
 embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" \
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test build-bench bench bench-guard test-gpu bench-gpu sanitize fuzz load ray lint \
-  coverage matrix release-check format clean
+  coverage matrix docs release-check format clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -143,6 +143,22 @@ coverage: setup  ## Which lines of include/ the tests run; fails where one has n
 matrix: setup  ## The tests with each version of what is supported; ROWS=name,name for some rows
 	@"$(python)" tests/matrix/matrix.py build/matrix --jobs $(JOBS) $(if $(ROWS),--rows $(ROWS)) \
 	  --table docs/support.md
+
+# The site is built with what nothing else needs.
+ifneq ($(ready),)
+ready_docs := $(VENV)/.ready-docs
+$(ready_docs): $(ready) requirements-docs.txt
+	"$(python)" -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+endif
+
+docs: setup $(ready_docs)  ## Build the documentation site in build/docs/html
+	@sh tools/system_packages.sh "$(python)" docs
+	@command -v doxygen >/dev/null || { echo "make docs needs Doxygen (Debian: doxygen)"; exit 1; }
+	@rm -rf build/docs && mkdir -p build/docs
+	@doxygen docs/Doxyfile
+	@"$(python)" -m sphinx -q -W --keep-going -b html docs build/docs/html
+	@"$(python)" tools/check_site.py build/docs/html
 
 # Everything that is promised, in the order of what fails fastest. TAG is the tag that is to be published.
 release-check: setup  ## All that a release has to pass, and its packages in dist/

@@ -3,7 +3,7 @@
 # Only where that needs no question: on a Debian, as root. Elsewhere the configure step says what is
 # missing, and gets GoogleTest itself.
 #
-#   sh tools/system_packages.sh <python> [benchmarks] [clang] [fuzz]    and what these take
+#   sh tools/system_packages.sh <python> [benchmarks] [clang] [fuzz] [docs]    and what these take
 set -eu
 
 python="$1"
@@ -27,6 +27,9 @@ for part; do
       # Debian calls a compiler that was asked for by its version clang++-16.
       command -v clang++ >/dev/null || ls /usr/bin/clang++-* >/dev/null 2>&1 ||
         missing="$missing clang"
+      ;;
+    docs)
+      command -v doxygen >/dev/null || missing="$missing doxygen"
       ;;
     fuzz)
       # libFuzzer and the sanitizers are a package beside Debian's clang, named by its version.

@@ -1,18 +1,115 @@
-"""The code in docs/ is code that the tests compile."""
+"""The code in docs/ is code that is built and run, and the commands there are commands that run."""
 
+import doctest
+import json
 import pathlib
 import re
+import runpy
 
+import first
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+# Where the tests were built: <build>/examples/first/first.so.
+BUILD = pathlib.Path(first.__file__).parents[2]
+
+per_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-@pytest.mark.parametrize("page, source", [
-    ("lifetime.md", "tests/load/locks.cpp"), ("gpu.md", "tests/test_to_numpy_async.cpp")])
-def test_a_page_shows_code_that_is_built(page, source):
-    text = (ROOT / "docs" / page).read_text()
-    blocks = re.findall(r"```cpp\n(.*?)```", text, flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
-        assert block in (ROOT / source).read_text()
+def blocks(page):
+    """The fenced blocks of a page: (language, text)."""
+    found = re.findall(r"^```(\S*)[^\n]*\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert page.read_text().count("\n```") == 2 * len(found)
+    return found
+
+
+def code(page, language):
+    return [text for known, text in blocks(page) if known == language]
+
+
+def flat(text):
+    """Without indentation, which is another in a namespace or a function."""
+    return "\n".join(line.strip() for line in text.strip().splitlines())
+
+
+@pytest.fixture(scope="session")
+def built():
+    commands = json.loads((BUILD / "compile_commands.json").read_text())
+    return [flat(pathlib.Path(one["file"]).read_text()) for one in commands
+            if pathlib.Path(one["file"]).is_relative_to(ROOT)]
+
+
+@per_page
+def test_a_page_has_no_other_blocks_than_these(page):
+    known = {"cpp", "cmake", "python", "sh", "text"}
+    assert [language for language, _ in blocks(page)
+            if language not in known and not language.startswith("{")] == []
+
+
+@per_page
+def test_a_page_shows_code_that_is_built(page, built):
+    assert [block for block in code(page, "cpp")
+            if not any(flat(block) in source for source in built)] == []
+
+
+@per_page
+def test_a_page_shows_a_cmakelists_that_a_consumer_builds_with(page):
+    consumers = [path.read_text().replace("consumer", "first")
+                 for path in (ROOT / "tests/consumers").glob("*/CMakeLists.txt")]
+    assert consumers
+    assert [block for block in code(page, "cmake") if block not in consumers] == []
+
+
+@per_page
+def test_a_pages_python_prints_what_it_says(page):
+    names = {}
+    for number, block in enumerate(code(page, "python")):
+        assert block.startswith(">>> ")
+        if "import torch" in block:
+            pytest.importorskip("torch")
+        test = doctest.DocTestParser().get_doctest(block, names, f"{page.name}:{number}", None, None)
+        runner = doctest.DocTestRunner()
+        assert runner.run(test, clear_globs=False).failed == 0
+        assert runner.tries > 0
+        names = test.globs
+
+
+@per_page
+def test_a_page_shows_commands_that_something_runs(page):
+    indented = re.findall(r"(?<=\n)\n((?:    \S[^\n]*\n)+)", re.sub(
+        r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL))
+    lines = [line.split("  #")[0].strip() for block in code(page, "sh") + indented
+             for line in block.splitlines()]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    scripts = [path.read_text() for path in
+               [ROOT / "Makefile", *(ROOT / "tests/consumers").glob("*.py"), *(ROOT / "tools").iterdir()]
+               if path.is_file()]
+    for line in lines:
+        words = line.split()
+        if words[0] == "make":
+            assert words[1] in targets, line
+        else:
+            assert any(line in script for script in scripts), line
+
+
+def test_the_chart_is_what_its_script_draws():
+    drawn = runpy.run_path(str(ROOT / "docs/which_function.py"))["draw"]()
+    assert (ROOT / "docs/which_function.svg").read_text(encoding="utf-8") == drawn
+
+
+def test_the_chart_names_functions_that_there_are():
+    charts = runpy.run_path(str(ROOT / "docs/which_function.py"))["CHARTS"]
+    headers = "".join(path.read_text() for path in (ROOT / "include/ndtorch").glob("*.h"))
+    names = [re.match(r"\w+", function)[0] for *_, rows in charts for _, function, _ in rows]
+    assert len(names) == 10
+    assert [name for name in names if not re.search(rf"^(inline|class) .*\b{name}\b", headers,
+                                                    re.MULTILINE)] == []
+
+
+def test_each_page_is_in_the_sites_list():
+    index = (ROOT / "docs/index.md").read_text()
+    for page in PAGES:
+        if page.name != "index.md":
+            assert f"]({page.name})" in index
+            assert f"\n{page.stem}\n" in index

@@ -1,0 +1,28 @@
+"""Sphinx's settings for the site: `make docs` builds it from these pages and the headers' comments."""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parents[1]
+VERSION = re.findall(
+    r"#define NDTORCH_VERSION_\w+ (\d+)", (ROOT / "include/ndtorch/version.h").read_text())
+
+project = "ndtorch"
+version = release = ".".join(VERSION)
+extensions = ["myst_parser", "breathe"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["snippets", "static"]
+
+# Headings are link targets under the names that GitHub gives them.
+myst_heading_anchors = 3
+
+breathe_projects = {"ndtorch": str(ROOT / "build/docs/xml")}
+breathe_default_project = "ndtorch"
+
+html_theme = "furo"
+html_title = f"ndtorch {release}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
