@@ -70,6 +70,7 @@ TEST_P(exchange_device, dlpack_goes_both_ways) {
 }
 
 TEST_P(exchange_device, torch_goes_both_ways) {
+  test::import_torch();
   const at::Tensor tensor = numbers();
   inverted::take_copies();
   const py::object theirs = ndtorch::to_torch(tensor);
@@ -79,6 +80,7 @@ TEST_P(exchange_device, torch_goes_both_ways) {
 }
 
 TEST_P(exchange_device, memory_lives_until_the_last_user_goes) {
+  test::import_torch();
   const int before = inverted::live_blocks();
   for (const bool with_gil : {true, false}) {
     at::Tensor tensor = numbers();

@@ -3,7 +3,8 @@
 # Only where that needs no question: on a Debian, as root. Elsewhere the configure step says what is
 # missing, and gets GoogleTest itself.
 #
-#   sh tools/system_packages.sh <python> [benchmarks] [clang] [fuzz] [docs]    and what these take
+#   sh tools/system_packages.sh <python> [benchmarks] [clang] [fuzz] [docs] [g++-12 clang++-19 ...]
+#                                                                     and what these take
 set -eu
 
 python="$1"
@@ -37,6 +38,10 @@ for part; do
         version=$(apt-cache depends clang 2>/dev/null | sed -n 's/^ *Depends: clang-//p' | head -1)
         missing="$missing clang ${version:+libclang-rt-$version-dev}"
       fi
+      ;;
+    g++-* | clang++-*)
+      # The package of clang++-19 is clang-19.
+      command -v "$part" >/dev/null || missing="$missing $(echo "$part" | sed 's/^clang++/clang/')"
       ;;
     *)
       echo "$0: unknown: $part" >&2

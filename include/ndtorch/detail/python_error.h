@@ -4,6 +4,14 @@
 
 #include <new>
 
+// Here, since all that calls Python includes this header.
+#if PY_VERSION_HEX < 0x030A0000
+#error "ndtorch needs Python 3.10 or newer"
+#endif
+#if PYBIND11_VERSION_HEX < 0x020D0000
+#error "ndtorch needs pybind11 2.13 or newer"
+#endif
+
 namespace ndtorch {
 
 namespace py = pybind11;
