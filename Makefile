@@ -26,7 +26,7 @@ embedded = PYTHONHOME="$$("$(python)" -c 'import sys; print(sys.base_prefix)')" 
   PYTHONPATH="$$("$(python)" -c 'import os, sys; print(os.pathsep.join(sys.path[1:]))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build-bench bench bench-guard test-gpu bench-gpu sanitize fuzz load ray lint \
+.PHONY: help setup demo test consumers build-bench bench bench-guard test-gpu bench-gpu sanitize fuzz load ray lint \
   coverage matrix docs release-check format clean
 
 help:  ## This list
@@ -58,6 +58,9 @@ test: setup  ## Build and run all tests
 	@$(call build,dev)
 	@ctest --preset dev --parallel $(JOBS)
 	@$(call modules,dev) "$(python)" -m pytest -q tests/python tests/consumers
+
+consumers: setup  ## All ways to use ndtorch, those too that download gigabytes (PyTorch)
+	@NDTORCH_DOWNLOADS=1 "$(python)" -m pytest -q tests/consumers
 
 # What is measured is linked with what the tests don't need: a venv gets it on the first such run.
 ifneq ($(ready),)

@@ -1,6 +1,7 @@
 """A clean environment to build and run a project in, as its user's."""
 
 import functools
+import importlib.util
 import os
 import pathlib
 import re
@@ -13,6 +14,11 @@ import venv
 ROOT = pathlib.Path(__file__).parents[2]
 VERSION = ".".join(re.findall(r"_(?:MAJOR|MINOR|PATCH) (\d+)",
                               (ROOT / "include/ndtorch/version.h").read_text()))
+
+
+def torch_folder():
+    """Of the Python that runs the tests."""
+    return pathlib.Path(importlib.util.find_spec("torch").origin).parent
 
 
 class Environment:

@@ -1,14 +1,12 @@
 """What CMake says and does when a project asks for ndtorch; nothing is compiled."""
 
-import importlib.util
-import pathlib
 import re
 import textwrap
 
 import pybind11
 import pytest
 
-from environments import ROOT, VERSION, generator
+from environments import ROOT, VERSION, generator, torch_folder
 
 FIND = "find_package(ndtorch CONFIG REQUIRED)"
 
@@ -33,7 +31,7 @@ def unwrapped(text):
 
 def libtorch(folder, version="2.13.0", config=""):
     """This Python's LibTorch, with another TorchConfig.cmake: the value of Torch_DIR."""
-    real = pathlib.Path(importlib.util.find_spec("torch").origin).parent
+    real = torch_folder()
     for name in ("lib", "include"):
         (folder / name).symlink_to(real / name)
     cmake_dir = folder / "share" / "cmake" / "Torch"
@@ -97,7 +95,7 @@ class TestFindPackage:
         assert not re.search("warning|kineto|nvtoolsext|cuda", printed, re.IGNORECASE)
 
     def test_finds_libtorch_without_pythons_part(self, configure, tmp_path):
-        real = pathlib.Path(importlib.util.find_spec("torch").origin).parent
+        real = torch_folder()
         folder = tmp_path / "archive"
         (folder / "lib").mkdir(parents=True)
         for name in ("torch", "torch_cpu", "c10"):
@@ -118,8 +116,7 @@ class TestFindPackage:
             if(NOT TARGET ndtorch::torch_python)
               message(FATAL_ERROR "no ndtorch::torch_python")
             endif()
-        """, f"-DTorch_DIR={pathlib.Path(importlib.util.find_spec('torch').origin).parent}"
-             "/share/cmake/Torch")
+        """, f"-DTorch_DIR={torch_folder()}/share/cmake/Torch")
         assert "the project's own target `torch`" in printed
 
     def test_of_an_unknown_component_fails(self, configure):
@@ -222,7 +219,7 @@ class TestLibTorch:
             get_target_property(folders ndtorch::torch INTERFACE_INCLUDE_DIRECTORIES)
             message(STATUS "folders: ${{folders}}")
         """)
-        real = pathlib.Path(importlib.util.find_spec("torch").origin).parent
+        real = torch_folder()
         assert f"folders: {real}/include;" in printed
 
 

@@ -1,7 +1,6 @@
 """Each usual way to use ndtorch, as a project of its own, built and run in a clean environment."""
 
 import functools
-import importlib.util
 import json
 import pathlib
 import re
@@ -11,7 +10,7 @@ import subprocess
 import pybind11
 import pytest
 
-from environments import ROOT, VERSION, generator
+from environments import ROOT, VERSION, generator, torch_folder
 
 HERE = pathlib.Path(__file__).parent
 
@@ -109,8 +108,7 @@ class TestConsumer:
             assert found["gradient"].startswith("Can't call numpy() on Tensor that requires grad")
 
     def test_takes_pybind11s_own_headers_not_libtorchs_copy(self, found, way):
-        torch = pathlib.Path(importlib.util.find_spec("torch").origin).parent
-        copy = torch / "include" / "pybind11" / "detail" / "common.h"
+        copy = torch_folder() / "include" / "pybind11" / "detail" / "common.h"
         version = ".".join(re.findall(r"_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", copy.read_text()))
         # With cpp_extension it is the copy, which libtorch_python was built with.
         expected = version if way == "cpp_extension" else pybind11.__version__
