@@ -10,11 +10,13 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -93,7 +95,7 @@ namespace stale {
 // The first write moves the tensor of a read-only array: `first` still points into the array.
 float first_after_increment(py::handle read_only_array) {
   const at::Tensor tensor = ndtorch::from_numpy<float>(read_only_array);
-  const float* const first = tensor.const_data_ptr<float>();
+  const auto* const first = tensor.const_data_ptr<float>();
   tensor.add_(1);
   return *first;
 }
@@ -276,13 +278,21 @@ TEST(choose_page, explain_says_what_each_function_makes_of_an_array) {
 
 // ---- docs/dtypes.md
 
-// As LibTorch's list names the types; integers as the standard does.
+std::string c10_name(std::string type) {
+  for (std::size_t at = type.find("at::"); at != std::string::npos; at = type.find("at::")) {
+    type.replace(at, 4, "c10::");
+  }
+  return type;
+}
+
+// As LibTorch's list names the types, which says at:: for c10:: in some versions; integers as the
+// standard does.
 std::string cpp_type(const ndtorch::detail::dtype_entry& entry) {
   if (entry.kind == 'i' || entry.kind == 'u') return std::string("std::") + entry.name + "_t";
   switch (entry.scalar_type) {
 #define NDTORCH_NAME(cpp, name) \
   case at::ScalarType::name:    \
-    return #cpp;
+    return c10_name(#cpp);
     AT_FORALL_SCALAR_TYPES_WITH_COMPLEX_AND_QINTS(NDTORCH_NAME)
 #undef NDTORCH_NAME
     default:
