@@ -23,7 +23,8 @@ def gcovr(build):
     report.mkdir(exist_ok=True)
     subprocess.run(
         [pathlib.Path(sysconfig.get_path("scripts"), "gcovr"), "--root", ROOT,
-         "--filter", f"{INCLUDE}/", "--exclude-throw-branches", "--merge-lines",
+         "--filter", f"{INCLUDE}/", "--exclude-throw-branches",
+         "--exclude-unreachable-branches", "--merge-lines", "--print-summary",
          "--json", report / "coverage.json", "--html-details", report / "index.html",
          "--txt", "-"],
         cwd=build, check=True)

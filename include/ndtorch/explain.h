@@ -48,7 +48,8 @@ inline std::string bases_text(const array_object* array) {
 inline std::string explain_array(py::handle object) {
   const array_source source = read_array(object);
   const bool view = source.why == refusal::none;
-  const char* const shares = source.view.writable
+  // A refused array's view is not filled in.
+  const char* const shares = view && source.view.writable
                                  ? "shares the array's memory"
                                  : "shares the array's memory until the first write, which copies "
                                    "(the array is read-only)";

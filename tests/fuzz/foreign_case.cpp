@@ -103,8 +103,7 @@ class same(versioned):
     return self.capsule
 objects = [versioned, old, old_with_arguments, table, used, same]
 )";
-constexpr std::size_t versioned = 0, old = 1, old_with_arguments = 2, table = 3, used = 4, same = 5;
-constexpr std::size_t kinds = 6;
+enum : std::size_t { versioned, old, old_with_arguments, table, used, same, kinds };
 
 py::object make_producer(std::size_t kind) {
   static const auto* const classes = [] {
