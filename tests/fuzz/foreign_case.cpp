@@ -103,7 +103,8 @@ class same(versioned):
     return self.capsule
 objects = [versioned, old, old_with_arguments, table, used, same]
 )";
-enum : std::size_t { versioned, old, old_with_arguments, table, used, same, kinds };
+// Their places in the list; 1 and 2 are the old protocol's.
+constexpr std::size_t versioned = 0, table = 3, used = 4, same = 5, kinds = 6;
 
 py::object make_producer(std::size_t kind) {
   static const auto* const classes = [] {
