@@ -21,8 +21,12 @@
 #define NDTORCH_FUZZ_ASAN
 #endif
 #if defined(NDTORCH_FUZZ_ASAN)
-#include <sanitizer/allocator_interface.h>
 #include <sanitizer/asan_interface.h>
+#if __has_include(<sanitizer/allocator_interface.h>)
+#include <sanitizer/allocator_interface.h>
+#else  // GCC has the function without the header.
+extern "C" std::size_t __sanitizer_get_current_allocated_bytes();
+#endif
 #endif
 
 #if defined(NDTORCH_FUZZ_ASAN)
