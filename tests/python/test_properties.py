@@ -344,4 +344,5 @@ def test_frombuffer_is_torchs(content, dtype, count, offset, kind):
         if dtype.kind != "b":
             assert_same_tensor(nd.frombuffer(buffer, dtype, count, offset), theirs)
         del theirs
-    assert references(buffer) == before
+    if len(content) > 1:  # CPython keeps one object for all equal shorter bytes
+        assert references(buffer) == before
