@@ -38,6 +38,13 @@ $(ready): requirements.txt requirements-build.txt requirements-dev.txt
 	"$(python)" -m pip install --quiet --disable-pip-version-check \
 	  -r requirements.txt -r requirements-build.txt -r requirements-dev.txt
 	@touch $@
+
+# What only the measurements or only the site need: a venv gets it on the first such run.
+ready_bench := $(VENV)/.ready-bench
+ready_docs := $(VENV)/.ready-docs
+$(ready_bench) $(ready_docs): $(VENV)/.ready-%: requirements-%.txt $(ready)
+	"$(python)" -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 endif
 
 setup: $(ready)  ## Only the set-up: the virtual environment and the system's packages
@@ -61,14 +68,6 @@ test: setup  ## Build and run all tests
 
 consumers: setup  ## All ways to use ndtorch, those too that download gigabytes (PyTorch)
 	@NDTORCH_DOWNLOADS=1 "$(python)" -m pytest -q tests/consumers
-
-# What is measured is linked with what the tests don't need: a venv gets it on the first such run.
-ifneq ($(ready),)
-ready_bench := $(VENV)/.ready-bench
-$(ready_bench): $(ready) requirements-bench.txt
-	"$(python)" -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
-	@touch $@
-endif
 
 build-bench: setup $(ready_bench)
 	@sh tools/system_packages.sh "$(python)" benchmarks
@@ -148,14 +147,6 @@ matrix: setup  ## The tests with each version of what is supported; ROWS=name,na
 	  sh tools/system_packages.sh "$(python)" $$compiler; done
 	@"$(python)" tests/matrix/matrix.py build/matrix --jobs $(JOBS) $(if $(ROWS),--rows $(ROWS)) \
 	  --table docs/support.md
-
-# The site is built with what nothing else needs.
-ifneq ($(ready),)
-ready_docs := $(VENV)/.ready-docs
-$(ready_docs): $(ready) requirements-docs.txt
-	"$(python)" -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
-	@touch $@
-endif
 
 docs: setup $(ready_docs)  ## Build the documentation site in build/docs/html
 	@sh tools/system_packages.sh "$(python)" docs
