@@ -72,6 +72,15 @@ TEST(tensor, copies_every_order_of_memory) {
   }
 }
 
+// Found by the fuzzer under GCC's sanitizer: the lowest stride has no negative.
+TEST(tensor, copies_an_axis_of_length_1_whatever_its_stride) {
+  const py::array source =
+      eval("np.lib.stride_tricks.as_strided(np.arange(3.), (1, 3), (-2**63, 8))");
+  const at::Tensor tensor = ndtorch::tensor(source);
+  EXPECT_EQ(tensor.sizes(), at::IntArrayRef({1, 3}));
+  expect_elements(tensor, source);
+}
+
 TEST(tensor, copies_what_can_not_be_a_view) {
   for (const char* expression : test::copied_only) {
     SCOPED_TRACE(expression);

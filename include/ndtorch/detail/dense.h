@@ -7,11 +7,16 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <utility>
 
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
+
+// Of the lowest number too, which std::abs can't negate: the stride of an axis of length 1 may be any.
+inline std::uint64_t magnitude(std::int64_t number) {
+  const auto bits = static_cast<std::uint64_t>(number);
+  return number < 0 ? 0 - bits : bits;
+}
 
 // The order that PyTorch gives the axes of a copy (empty_like with preserve_format), the innermost
 // first: that of the source's strides, whatever their unit. An axis of stride 0 has no place of its
@@ -19,7 +24,7 @@ namespace [[gnu::visibility("hidden")]] detail {
 inline c10::DimVector axes_by_stride(at::IntArrayRef sizes, at::IntArrayRef strides) {
   const auto belongs_inside = [&](std::int64_t first, std::int64_t second) -> int {
     const auto a = static_cast<std::size_t>(first), b = static_cast<std::size_t>(second);
-    const std::int64_t step_a = std::abs(strides[a]), step_b = std::abs(strides[b]);
+    const std::uint64_t step_a = magnitude(strides[a]), step_b = magnitude(strides[b]);
     if (step_a == 0 || step_b == 0) return 0;
     if (step_a != step_b) return step_a < step_b ? 1 : -1;  // the first inside the second: 1
     return sizes[a] < sizes[b] ? 1 : 0;
