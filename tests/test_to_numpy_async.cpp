@@ -305,6 +305,9 @@ py::array of_held_up(async_array (*read_and_refill)(const at::Tensor&, const at:
 }
 
 TEST(to_numpy_async, races_with_a_stream_that_does_not_wait) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer reports the race";
+#endif
   EXPECT_TRUE(same_elements(of_held_up(&bad::read_and_refill), eval("np.full(3, 2, 'float32')")));
   EXPECT_TRUE(same_elements(of_held_up(&good::read_and_refill), eval("np.ones(3, 'float32')")));
 }
