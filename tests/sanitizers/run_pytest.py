@@ -3,8 +3,7 @@
     LD_PRELOAD=libasan.so PYTHONMALLOC=malloc python run_pytest.py [pytest's arguments]
 
 LeakSanitizer looks while the interpreter is still there. What Python's own modules lose at its end,
-and what packages lose at their import, is then no noise that could hide a leak of ours: there is
-nothing to suppress.
+and what packages lose at their import, is then no noise that could hide a leak of ours.
 """
 
 import contextlib
