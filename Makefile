@@ -145,8 +145,7 @@ coverage: setup  ## Which lines of include/ the tests run; fails where one has n
 matrix: setup  ## The tests with each version of what is supported; ROWS=name,name for some rows
 	@for compiler in $$(sed -n 's/^compiler = //p' tests/matrix/configurations.ini | sort -u); do \
 	  sh tools/system_packages.sh "$(python)" $$compiler; done
-	@"$(python)" tests/matrix/matrix.py build/matrix --jobs $(JOBS) $(if $(ROWS),--rows $(ROWS)) \
-	  --table docs/support.md
+	@"$(python)" tests/matrix/matrix.py build/matrix --jobs $(JOBS) $(if $(ROWS),--rows $(ROWS)) --write
 
 docs: setup $(ready_docs)  ## Build the documentation site in build/docs/html
 	@sh tools/system_packages.sh "$(python)" docs

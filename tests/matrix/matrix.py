@@ -1,6 +1,8 @@
 """Builds and runs the tests in each configuration of configurations.ini, and prints a table.
 
-    matrix.py <folder> [--rows name,name] [--jobs N] [--table file.md]
+    matrix.py <folder> [--rows name,name] [--jobs N] [--write]
+
+`--write` puts the table into README.md and docs/support.md, which also says what was skipped.
 
 Each configuration has a virtual environment and a build tree of its own in the folder; each LibTorch
 is taken out of its wheel once and serves all Pythons. What a row gave is kept there: `--rows` runs
@@ -24,6 +26,7 @@ import zipfile
 ROOT = pathlib.Path(__file__).parents[2]
 BEGIN, END = "<!-- begin: make matrix -->", "<!-- end: make matrix -->"
 LEFT_OUT = "left out: "
+NOTHING = {"result": "not run", "notes": {}}
 # Any of them: LibTorch's C++ libraries are the same in all.
 WHEELS_OF = "3.11"
 
@@ -239,12 +242,11 @@ def run_tests(row, left_out, build, log, jobs):
         result += f", {skipped} skipped"
     if failures:
         result += f", {len(failures)} failed"
-    notes = [f"{number} skipped: {why}" for why, number in sorted(skips.items())]
-    notes += [f"left out: {section['because']}" for section in left_out]
-    notes += [f"failed: {', '.join(failures)}"] if failures else []
-    if row["tests"]:
-        notes.insert(0, f"{len(names)} of {len(programs)} test programs")
-    return {"ok": not failures and total > 0, "result": result, "notes": "; ".join(notes)}
+    notes = {f"ran some of the {len(programs)} test programs": f"{len(names)}"} if row["tests"] else {}
+    notes |= {f"skipped: {why}": f"{number}" for why, number in sorted(skips.items())}
+    notes |= {f"left out: {section['because']}": "" for section in left_out}
+    notes |= {f"failed: {', '.join(failures)}": ""} if failures else {}
+    return {"ok": not failures and total > 0, "result": result, "notes": notes}
 
 
 def run_row(row, left_out, folder, jobs):
@@ -261,29 +263,36 @@ def run_row(row, left_out, folder, jobs):
         status, output = configure(row, python, libtorch, place / "build", log)
         if row["refused"]:
             if status and row["refused"] in " ".join(output.split()):
-                return {"ok": True, "result": "refused", "notes": f"“{row['refused']}”"}
+                return {"ok": True, "result": "refused", "notes": {f"“{row['refused']}”": ""}}
             raise Failed(f"the build did not say “{row['refused']}”")
         if status:
             raise Failed(f"cmake: {last_line(output)}")
         return run_tests(row, left_out, place / "build", log, jobs)
     except NotRun as reason:
-        return {"ok": None, "result": "not run", "notes": str(reason)}
+        return {"ok": None, "result": "not run", "notes": {str(reason): ""}}
     except Failed as reason:
-        return {"ok": False, "result": "**failed**", "notes": str(reason)}
+        return {"ok": False, "result": "**failed**", "notes": {str(reason): ""}}
 
 
 def table(rows, results):
-    lines = ["| | Python | NumPy | pybind11 | LibTorch | compiler | tests | |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| | Python | NumPy | pybind11 | LibTorch | compiler | tests |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         numpy = f"{row['numpy']}, run on {row['numpy_run']}" if row["numpy_run"] else row["numpy"]
         flags = [row["compiler"].replace("clang++", "clang"), f"C++{row['standard']}", row["flags"]]
         flags += ["LTO"] if row.getboolean("lto") else []
         flags += [f"-fvisibility={row['visibility']}"]
-        result = results.get(row.name, {"result": "not run", "notes": ""})
         lines.append(f"| {row.name} | {row['python']} | {numpy} | {row['pybind11']} | {row['libtorch']} "
-                     f"| {' '.join(flags)} | {result['result']} | {result['notes']} |")
+                     f"| {' '.join(flags)} | {results.get(row.name, NOTHING)['result']} |")
     return lines
+
+
+def remarks(rows, results):
+    """What the rows did not run, and why: each remark once, with its rows and how many there."""
+    found = {}
+    for row in rows:
+        for note, number in results.get(row.name, NOTHING)["notes"].items():
+            found.setdefault(note, []).append(f"{row.name} {number}".strip())
+    return [f"- {note} ({', '.join(where)})" for note, where in found.items()]
 
 
 def write(page, lines):
@@ -298,7 +307,7 @@ def main():
     parser.add_argument("folder", type=lambda name: pathlib.Path(name).absolute())
     parser.add_argument("--rows", default="")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--table", type=pathlib.Path)
+    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     configurations = configparser.ConfigParser()
     configurations.read(pathlib.Path(__file__).with_name("configurations.ini"))
@@ -317,12 +326,14 @@ def main():
         left_out = [configurations[LEFT_OUT + group] for group in row["left_out"].split()]
         results[name] = run_row(row, left_out, arguments.folder, arguments.jobs)
         kept.write_text(json.dumps(results, indent=1))
-        print(f"{name}: {results[name]['result']} {results[name]['notes']} "
+        print(f"{name}: {results[name]['result']}; {results[name]['notes']} "
               f"({(time.monotonic() - started) / 60:.0f} min)", flush=True)
-    lines = table([configurations[name] for name in rows], results)
-    print("", *lines, sep="\n")
-    if arguments.table:
-        write(arguments.table, lines)
+    configured = [configurations[name] for name in rows]
+    lines, notes = table(configured, results), ["", *remarks(configured, results)]
+    print("", *lines, *notes, sep="\n")
+    if arguments.write:
+        write(ROOT / "README.md", lines)
+        write(ROOT / "docs" / "support.md", lines + notes)
     not_run = [name for name in rows if results.get(name, {"ok": None})["ok"] is None]
     if not_run:
         print(f"\nNot run: {', '.join(not_run)}")
