@@ -42,6 +42,17 @@ function(_ndtorch_locate result)
   set(${result} "${packages}" PARENT_SCOPE)
 endfunction()
 
+# A shared library's path, in the variable of its name; also in a project that looks for static ones.
+function(_ndtorch_find_library name folder)
+  set(CMAKE_FIND_LIBRARY_PREFIXES lib)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .so)
+  if(APPLE)
+    set(CMAKE_FIND_LIBRARY_SUFFIXES .dylib)
+  endif()
+  find_library(_ndtorch_library ${name} PATHS "${folder}" NO_DEFAULT_PATH NO_CACHE)
+  set(${name} "${_ndtorch_library}" PARENT_SCOPE)
+endfunction()
+
 function(ndtorch_find_torch)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "ERROR_VARIABLE" "")
   if(arg_ERROR_VARIABLE)
@@ -64,11 +75,12 @@ function(ndtorch_find_torch)
     return()
   endif()
 
-  find_path(config_dir TorchConfig.cmake
+  # A long name, as above: nothing is searched for where the variable is set, and a project's are seen here.
+  find_path(_ndtorch_config_dir TorchConfig.cmake
     HINTS ${Torch_DIR} ${CMAKE_PREFIX_PATH} ENV CMAKE_PREFIX_PATH
     PATH_SUFFIXES Torch share/cmake/Torch
     NO_DEFAULT_PATH NO_CACHE)
-  if(NOT config_dir)
+  if(NOT _ndtorch_config_dir)
     if(NOT Python_Interpreter_FOUND)
       _ndtorch_find_python(COMPONENTS Interpreter)
     endif()
@@ -76,20 +88,20 @@ function(ndtorch_find_torch)
       return()
     endif()
     _ndtorch_locate(packages)
-    string(JSON config_dir ERROR_VARIABLE error GET "${packages}" torch cmake)
+    string(JSON _ndtorch_config_dir ERROR_VARIABLE error GET "${packages}" torch cmake)
     if(error)
       return()
     endif()
   endif()
-  get_filename_component(prefix "${config_dir}/../../.." ABSOLUTE)
+  get_filename_component(prefix "${_ndtorch_config_dir}/../../.." ABSOLUTE)
   foreach(name c10 torch_cpu torch)
-    find_library(${name} ${name} PATHS "${prefix}/lib" NO_DEFAULT_PATH NO_CACHE)
+    _ndtorch_find_library(${name} "${prefix}/lib")
     if(NOT ${name})
       _ndtorch_fail("ndtorch: LibTorch in ${prefix} has no shared library `${name}`.")
     endif()
   endforeach()
 
-  file(READ "${config_dir}/TorchConfig.cmake" config)
+  file(READ "${_ndtorch_config_dir}/TorchConfig.cmake" config)
   set(abi "_GLIBCXX_USE_CXX11_ABI=1")  # that of the wheels, which no longer say so
   if(config MATCHES "_GLIBCXX_USE_CXX11_ABI=[01]")
     set(abi "${CMAKE_MATCH_0}")
@@ -97,7 +109,7 @@ function(ndtorch_find_torch)
   # As a property up to LibTorch 2.13, later as a compile feature.
   string(REGEX MATCH "(CXX_STANDARD |cxx_std_)([0-9]+)" _ "${config}")
   set(standard "${CMAKE_MATCH_2}")
-  file(READ "${config_dir}/TorchConfigVersion.cmake" config)
+  file(READ "${_ndtorch_config_dir}/TorchConfigVersion.cmake" config)
   string(REGEX MATCH "PACKAGE_VERSION \"([^\"]+)\"" _ "${config}")
   set(version "${CMAKE_MATCH_1}")
   if(version VERSION_LESS 2.10)
@@ -138,7 +150,7 @@ endfunction()
 
 # For authors who link libtorch_python anyway: as_tensor and to_torch then keep autograd and identity.
 function(_ndtorch_find_torch_python folder)
-  find_library(torch_python torch_python PATHS "${folder}" NO_DEFAULT_PATH NO_CACHE)
+  _ndtorch_find_library(torch_python "${folder}")
   if(torch_python)  # an archive for C++ alone has none
     set_property(GLOBAL PROPERTY ndtorch_torch_python "${torch_python}")
     add_library(ndtorch::torch_python INTERFACE IMPORTED GLOBAL)

@@ -223,6 +223,52 @@ class TestLibTorch:
         assert f"folders: {real}/include;" in printed
 
 
+class TestNames:
+    """The project's own variables, which CMake's functions see."""
+
+    LINES = """
+        {}
+        add_subdirectory(ndtorch)
+        file(WRITE "${{CMAKE_BINARY_DIR}}/module.cpp")
+        ndtorch_add_module(module "${{CMAKE_BINARY_DIR}}/module.cpp")
+        foreach(target torch torch_python dependencies)
+          foreach(property INCLUDE_DIRECTORIES COMPILE_DEFINITIONS COMPILE_FEATURES LINK_LIBRARIES)
+            get_target_property(value ndtorch::${{target}} INTERFACE_${{property}})
+            message(STATUS "${{target}} ${{property}}: ${{value}}")
+          endforeach()
+        endforeach()
+    """
+    FILES = (ROOT / "CMakeLists.txt", *(ROOT / "cmake" / f"ndtorch_{name}.cmake" for name in (
+        "add_module", "find_dependencies", "find_torch", "install")))
+    # Of ndtorch's own names, those that a project may have too.
+    COMMON = sorted({name for file in FILES for name in re.findall(r"\{([a-z]\w*)\}", file.read_text())
+                     if name not in ("pybind11_DIR", "pybind11_INCLUDE_DIR")})
+
+    @pytest.fixture
+    def printed(self, configure, tmp_path):
+        """What is found, and what the targets are, after some lines of the project's own."""
+        (tmp_path / "ndtorch").symlink_to(ROOT)
+        return lambda lines: re.findall("^-- ((?:Found|torch|dependencies).*)",
+                                        configure(self.LINES.format(lines)), re.MULTILINE)
+
+    @pytest.mark.parametrize("where", ["", "CACHE STRING ''"])
+    def test_of_the_projects_are_not_taken_for_ndtorchs(self, printed, where):
+        before = printed("")
+        assert "libtorch_cpu" in str(before)
+        assert printed(f"""
+            foreach(name {" ".join(self.COMMON)})
+              set(${{name}} "${{CMAKE_CURRENT_SOURCE_DIR}}/mine" {where})
+            endforeach()
+            unset(name)
+        """) == before
+
+    def test_of_static_libraries_are_not_those_of_libtorchs(self, printed):
+        assert printed("""
+            set(CMAKE_FIND_LIBRARY_PREFIXES "")
+            set(CMAKE_FIND_LIBRARY_SUFFIXES ".a")
+        """) == printed("")
+
+
 class TestSubdirectory:
     LINES = """
         set(CMAKE_CXX_STANDARD 20)
