@@ -85,21 +85,44 @@ function(ndtorch_find_dependencies)
   # LibTorch's include directory has a copy of pybind11, mostly of another version. The order of the
   # links puts pybind11's own before it, and the compiler's own directories after it: a pybind11
   # that lies there (/usr/include) needs a second name.
-  if(pybind11_INCLUDE_DIR IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
+  _ndtorch_pybind11_folder(folder)
+  if(folder IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
     file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/pybind11_first")
-    file(CREATE_LINK "${pybind11_INCLUDE_DIR}/pybind11" "${CMAKE_BINARY_DIR}/pybind11_first/pybind11"
-         SYMBOLIC)
+    file(CREATE_LINK "${folder}/pybind11" "${CMAKE_BINARY_DIR}/pybind11_first/pybind11" SYMBOLIC)
     list(PREPEND numpy_include "${CMAKE_BINARY_DIR}/pybind11_first")
   endif()
-  _ndtorch_pybind11_version(version "${pybind11_INCLUDE_DIR}")
-  message(STATUS "Found pybind11: ${pybind11_INCLUDE_DIR} (found version \"${version}\")")
+  if(folder)
+    _ndtorch_pybind11_version(version "${folder}")
+    message(STATUS "Found pybind11: ${folder} (found version \"${version}\")")
+  else()
+    message(STATUS "Found pybind11: the project's own target `pybind11::headers`")
+  endif()
 
   add_library(ndtorch::dependencies INTERFACE IMPORTED GLOBAL)
   target_include_directories(ndtorch::dependencies INTERFACE ${numpy_include})
   target_link_libraries(ndtorch::dependencies INTERFACE pybind11::pybind11 ndtorch::torch ${CMAKE_DL_LIBS})
 endfunction()
 
-# From the header, since a target says no version and a project may have brought its own.
+# From the targets, since a project may have brought its own in a directory whose variables aren't seen
+# here. A package has the folder in the second target, to which the first one links.
+function(_ndtorch_pybind11_folder result)
+  set(${result} "" PARENT_SCOPE)
+  foreach(target pybind11::headers pybind11::pybind11_headers)
+    if(TARGET ${target})
+      get_target_property(folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
+      # A folder may stand in $<BUILD_INTERFACE:...>, and others beside it.
+      list(TRANSFORM folders REPLACE "^\\$<.*:|>+$" "")
+      foreach(folder IN LISTS folders)
+        if(EXISTS "${folder}/pybind11/detail/common.h")
+          set(${result} "${folder}" PARENT_SCOPE)
+          return()
+        endif()
+      endforeach()
+    endif()
+  endforeach()
+endfunction()
+
+# From the header, since a target says no version.
 function(_ndtorch_pybind11_version result include_dir)
   set(parts "")
   foreach(part MAJOR MINOR PATCH)

@@ -142,6 +142,25 @@ class TestWhatIsMissing:
         assert "not installed" not in printed
 
 
+# Ways in which a project has a pybind11 of its own.
+ITS_OWN_PYBIND11 = {
+    "as a package": "set(PYBIND11_FINDPYTHON ON)\nfind_package(pybind11 CONFIG QUIET GLOBAL)\n",
+    # The targets of pybind11's own CMakeLists.txt, with Python's folders as some versions add them.
+    "as a subdirectory": f"""
+        add_library(pybind11_headers INTERFACE)
+        target_include_directories(pybind11_headers SYSTEM INTERFACE
+          "$<BUILD_INTERFACE:{pybind11.get_include()}>" "$<INSTALL_INTERFACE:include>"
+          "$<BUILD_INTERFACE:/usr/include/python;/usr/include>")
+        foreach(name pybind11 module)
+          add_library(pybind11::${{name}} INTERFACE IMPORTED GLOBAL)
+          target_link_libraries(pybind11::${{name}} INTERFACE pybind11_headers)
+        endforeach()
+        add_library(pybind11::headers ALIAS pybind11_headers)
+        add_library(pybind11::pybind11_headers ALIAS pybind11_headers)
+    """,
+}
+
+
 class TestPybind11:
     @pytest.fixture
     def decoy(self, tmp_path):
@@ -168,6 +187,29 @@ class TestPybind11:
             find_package(ndtorch CONFIG REQUIRED)
         """, f"-Dpybind11_DIR={pybind11.get_cmake_dir()}")
         assert "Found pybind11: " in printed
+
+    @pytest.fixture(params=ITS_OWN_PYBIND11)
+    def in_another_directory(self, request, configure, tmp_path):
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "CMakeLists.txt").write_text(ITS_OWN_PYBIND11[request.param])
+        return lambda lines: configure(f"add_subdirectory(other)\n{lines}\n",
+                                       f"-Dpybind11_DIR={pybind11.get_cmake_dir()}")
+
+    def test_of_another_directory_is_used(self, in_another_directory):
+        assert (f'Found pybind11: {pybind11.get_include()} (found version "{pybind11.__version__}")'
+                in in_another_directory(FIND))
+
+    def test_of_another_directory_comes_before_libtorchs_where_it_is_the_compilers(
+            self, in_another_directory, tmp_path):
+        in_another_directory(
+            f"list(APPEND CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES {pybind11.get_include()})\n{FIND}")
+        first = tmp_path / "build" / "pybind11_first" / "pybind11"
+        assert first.samefile(f"{pybind11.get_include()}/pybind11")
+
+    def test_whose_folder_no_one_knows_is_used(self, configure):
+        assert "Found pybind11: the project's own target" in configure(
+            "add_library(pybind11::headers INTERFACE IMPORTED)\n"
+            "add_library(pybind11::pybind11 INTERFACE IMPORTED)\n" + FIND)
 
 
 class TestLibTorch:
@@ -242,7 +284,7 @@ class TestNames:
         "add_module", "find_dependencies", "find_torch", "install")))
     # Of ndtorch's own names, those that a project may have too.
     COMMON = sorted({name for file in FILES for name in re.findall(r"\{([a-z]\w*)\}", file.read_text())
-                     if name not in ("pybind11_DIR", "pybind11_INCLUDE_DIR")})
+                     if name != "pybind11_DIR"})
 
     @pytest.fixture
     def printed(self, configure, tmp_path):
