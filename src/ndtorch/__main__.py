@@ -7,7 +7,6 @@ import argparse
 import importlib.util
 import pathlib
 import re
-import shlex
 import sys
 import sysconfig
 
@@ -58,6 +57,17 @@ def _ldflags() -> list[str]:
     return [f"-L{lib}", f"-Wl,-rpath,{lib}", *libraries]
 
 
+def _print(flags: list[str]) -> None:
+    # Without quotes: a shell reads none in what comes out of $(...), but splits it, and looks for files
+    # of such names.
+    for flag in flags:
+        if re.search(r"[ \t\n*?[]", flag):
+            raise SystemExit(
+                f"ndtorch: a shell would take {flag} apart where it comes out of $(...). Build with CMake, "
+                "or in a virtual environment whose path has neither a blank nor any of *?[")
+    print(*flags)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ndtorch", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,12 +84,11 @@ def main() -> None:
         parser.exit(2)
     if arguments.cmakedir:
         print(get_cmake_dir())
-    if arguments.cflags:
-        print(shlex.join(_cflags()))
-    elif arguments.includes:
-        print(shlex.join(_includes()))
+    flags = _cflags() if arguments.cflags else _includes() if arguments.includes else []
     if arguments.ldflags:
-        print(shlex.join(_ldflags()))
+        flags += _ldflags()
+    if flags:
+        _print(flags)
 
 
 if __name__ == "__main__":

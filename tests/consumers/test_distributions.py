@@ -126,6 +126,22 @@ class TestPackage:
         [torch] = [i for i, folder in enumerate(folders) if folder.endswith("/torch/include")]
         assert pybind11 < torch
 
+    def test_prints_flags_that_a_shell_takes_as_they_are(self, distributions, tmp_path):
+        environment = Environment(tmp_path / "~größe&$(1)'\"\\")
+        environment.install(distributions[1])
+        environment.run("echo '#include <ndtorch/version.h>' |"
+                        " g++ -fsyntax-only -x c++ - $(python -m ndtorch --cflags)")
+
+    @pytest.mark.parametrize("name", ["my packages", "what?", "2*2", "[new]"])
+    def test_prints_no_flags_that_a_shell_would_take_apart(self, distributions, tmp_path, name):
+        environment = Environment(tmp_path / name)
+        environment.install(distributions[1])
+        printed = environment.run("python", "-m", "ndtorch", "--ldflags", "--cflags", status=1, cwd="/")
+        assert printed.startswith(f"ndtorch: a shell would take -I{tmp_path / name}/")
+        assert "Build with CMake" in printed
+        assert environment.run("python", "-m", "ndtorch", "--cmakedir", cwd="/").startswith(
+            f"{tmp_path / name}/")
+
     def test_says_what_is_missing(self, bare_environment):
         run = bare_environment.run
         for option, package in (("--includes", "numpy"), ("--ldflags", "torch")):
