@@ -25,7 +25,10 @@ if [ "${1:-}" = pack ]; then
   exit
 fi
 
-python=$(command -v "${PYTHON:-python3}")
+python=$(command -v "${PYTHON:-python3}") || {
+  echo "No such Python: ${PYTHON:-python3}" >&2
+  exit 1
+}
 PATH="$(dirname "$python"):$PATH"  # pip puts cmake and ninja there
 export PATH PYTHONUNBUFFERED=1
 tests="test_device test_transfer test_device_streams test_to_numpy_async test_gpu_exchange"

@@ -1,6 +1,7 @@
 """Tests of what `make test-gpu` and `make bench-gpu` make of what they see."""
 
 import importlib.util
+import os
 import pathlib
 import subprocess
 import sys
@@ -107,6 +108,12 @@ def test_the_page_names_the_bars_until_there_are_figures(tmp_path):
     assert page.read_text() == text or "not measured on a GPU" not in text
     assert "| export 4 GB | `t.cpu().numpy()` | ≤ 0.40, and ≥ 60% of the bus's pinned rate |" in "".join(
         gpu.bars())
+
+
+def test_a_python_that_is_not_there_is_named():
+    done = subprocess.run(["sh", ROOT / "tools" / "gpu.sh", "test"], check=False, capture_output=True,
+                          text=True, env=os.environ | {"PYTHON": "nopython"})
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "No such Python: nopython\n")
 
 
 @pytest.mark.skipif(
