@@ -1,6 +1,6 @@
 # ndtorch_add_module(<name> <source>...): a Python extension module that uses ndtorch. Arguments are
 # those of pybind11_add_module, which it calls: hidden symbols, Python's own file name, and LTO in an
-# optimised build. It finds LibTorch through its RPATH, so Python need not import torch first:
+# optimised build (without a CMAKE_BUILD_TYPE it says that nothing is optimised). It finds LibTorch through its RPATH, so Python need not import torch first:
 #
 # - in the build tree, and after `cmake --install`, through LibTorch's path;
 # - in a wheel that scikit-build-core builds, in the folder `torch` beside the module or beside the
@@ -10,6 +10,10 @@
 include_guard(GLOBAL)
 
 function(ndtorch_add_module name)
+  get_property(several GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
+  if(NOT CMAKE_BUILD_TYPE AND NOT several AND NOT CMAKE_CXX_FLAGS MATCHES "-O")
+    message(STATUS "${name} is built without optimisation: add -DCMAKE_BUILD_TYPE=Release")
+  endif()
   pybind11_add_module(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE ndtorch::ndtorch)
   if(SKBUILD)

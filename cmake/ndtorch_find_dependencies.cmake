@@ -27,9 +27,12 @@ function(ndtorch_find_dependencies)
   endif()
   set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 
+  set(named "${Python_EXECUTABLE}")
   _ndtorch_find_python(COMPONENTS Interpreter Development.Module
                        OPTIONAL_COMPONENTS Development.Embed)
-  if(NOT Python_Interpreter_FOUND)
+  if(NOT Python_Interpreter_FOUND AND named)
+    _ndtorch_fail("ndtorch: ${named} is no Python that runs. Name one with -DPython_EXECUTABLE=<path>.")
+  elseif(NOT Python_Interpreter_FOUND)
     _ndtorch_fail("ndtorch: no Python found. Name one with -DPython_EXECUTABLE=<path>.")
   elseif(NOT Python_Development.Module_FOUND)
     _ndtorch_fail("ndtorch: ${Python_EXECUTABLE} has no Python.h. Install Python's headers:\n"
@@ -79,7 +82,8 @@ function(ndtorch_find_dependencies)
   if(missing)
     list(JOIN missing " " missing)
     _ndtorch_fail("ndtorch: not installed: ${missing}. Install with\n"
-                  "  ${Python_EXECUTABLE} -m pip install ${missing}\n")
+                  "  ${Python_EXECUTABLE} -m pip install ${missing}\n"
+                  "or name a Python that has them with -DPython_EXECUTABLE=<path>.")
   endif()
 
   # LibTorch's include directory has a copy of pybind11, mostly of another version. The order of the
@@ -93,6 +97,9 @@ function(ndtorch_find_dependencies)
   endif()
   if(folder)
     _ndtorch_pybind11_version(version "${folder}")
+    if(version VERSION_LESS 2.13)
+      _ndtorch_fail("ndtorch needs pybind11 2.13 or newer. Found pybind11 ${version} in ${folder}.")
+    endif()
     message(STATUS "Found pybind11: ${folder} (found version \"${version}\")")
   else()
     message(STATUS "Found pybind11: the project's own target `pybind11::headers`")

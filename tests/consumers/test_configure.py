@@ -132,6 +132,11 @@ class TestWhatIsMissing:
         printed = unwrapped(configure(FIND, environment=bare_environment, status=1))
         assert "not installed: numpy torch pybind11." in printed
         assert f"{bare_environment.python} -m pip install numpy torch pybind11" in printed
+        assert "or name a Python that has them with -DPython_EXECUTABLE=<path>." in printed
+
+    def test_names_the_python_that_does_not_run(self, configure):
+        printed = unwrapped(configure(FIND, "-DPython_EXECUTABLE=/no/python", status=1))
+        assert "ndtorch: /no/python is no Python that runs." in printed
 
     def test_leaves_a_project_alone_that_does_without(self, configure, bare_environment):
         printed = configure("""
@@ -206,10 +211,30 @@ class TestPybind11:
         first = tmp_path / "build" / "pybind11_first" / "pybind11"
         assert first.samefile(f"{pybind11.get_include()}/pybind11")
 
+    def test_that_is_too_old_is_refused(self, configure, tmp_path):
+        header = tmp_path / "old" / "pybind11" / "detail" / "common.h"
+        header.parent.mkdir(parents=True)
+        header.write_text("".join(f"#define PYBIND11_VERSION_{part} {number}\n" for part, number in
+                                  [("MAJOR", 2), ("MINOR", 12), ("PATCH", 1)]))
+        printed = unwrapped(configure(
+            "add_library(pybind11::headers INTERFACE IMPORTED)\n"
+            f"target_include_directories(pybind11::headers INTERFACE {tmp_path / 'old'})\n" + FIND, status=1))
+        assert "ndtorch needs pybind11 2.13 or newer. Found pybind11 2.12.1 in" in printed
+
     def test_whose_folder_no_one_knows_is_used(self, configure):
         assert "Found pybind11: the project's own target" in configure(
             "add_library(pybind11::headers INTERFACE IMPORTED)\n"
             "add_library(pybind11::pybind11 INTERFACE IMPORTED)\n" + FIND)
+
+
+class TestModule:
+    @pytest.mark.parametrize("options, said", [
+        ([], True), (["-DCMAKE_BUILD_TYPE=Release"], False), (["-DCMAKE_CXX_FLAGS=-O2"], False)])
+    def test_says_where_it_is_not_optimised(self, configure, tmp_path, options, said):
+        (tmp_path / "fast.cpp").touch()
+        printed = configure(FIND + "\nndtorch_add_module(fast fast.cpp)\n", *options)
+        text = "fast is built without optimisation: add -DCMAKE_BUILD_TYPE=Release"
+        assert (text in printed) == said
 
 
 class TestLibTorch:
