@@ -237,7 +237,7 @@ struct bad_interface {
 TEST(a_cuda_array, that_raises_or_lies_is_refused_on_every_way_in) {
   for (const bad_interface& one : {
            bad_interface{"raise OSError('unplugged')", "OSError", "unplugged"},
-           bad_interface{"raise AttributeError('gone')", "AttributeError", "gone"},
+           bad_interface{"raise AttributeError('gone')", "TypeError", "on_gpu"},
            bad_interface{"return None", "TypeError",
                          "__cuda_array_interface__ of a on_gpu must be a dict (got NoneType)."},
            bad_interface{"return [('shape', (2,))]", "TypeError", "must be a dict (got list)."},
@@ -257,7 +257,10 @@ TEST(a_cuda_array, that_raises_or_lies_is_refused_on_every_way_in) {
            bad_interface{interface_with("data=(0, False)"), "ValueError", "data pointer is null."},
            bad_interface{interface_with("data=(2**64, False)"), "OverflowError", "int too"},
            bad_interface{interface_with("data=(4096., False)"), "TypeError", ""},
-           bad_interface{interface_with("data=4096"), "TypeError", "'int' object"},
+           bad_interface{interface_with("data=4096"), "ValueError",
+                         "data must be (pointer, read-only flag)"},
+           bad_interface{interface_with("data=[4096, False, 0]"), "ValueError",
+                         "data must be (pointer, read-only flag)"},
            bad_interface{interface_with("data=(4096, np.zeros(2))"), "ValueError", "truth value"},
            bad_interface{"class one:\n      def __index__(self): raise KeyError('no')\n    " +
                              interface_with("shape=(one(), 3)"),
@@ -266,6 +269,18 @@ TEST(a_cuda_array, that_raises_or_lies_is_refused_on_every_way_in) {
     SCOPED_TRACE(one.body);
     expect_refused(cuda_array(one.body), one.type, one.text);
   }
+}
+
+// As the arrays of a library that has some on a GPU, and others not.
+TEST(a_cuda_array, that_says_it_is_none_is_read_as_what_else_it_is) {
+  const py::object object = test::exec(
+      "class maybe_on_gpu(bytearray):\n"
+      "  @property\n"
+      "  def __cuda_array_interface__(self): raise AttributeError('not there')\n"
+      "object = maybe_on_gpu(b'abc')")["object"];
+  const at::Tensor tensor = ndtorch::as_tensor(object);
+  object[py::int_(0)] = 7;
+  EXPECT_EQ(tensor[0].item<int>(), 7);
 }
 
 TEST(a_cuda_array, may_have_any_truth_value_as_its_read_only_flag) {
@@ -356,6 +371,30 @@ TEST(a_subclass, is_read_by_its_memory_whatever_it_says) {
     }
     EXPECT_EQ(references(object), before);
     EXPECT_EQ(PyErr_Occurred(), nullptr);
+  }
+}
+
+// The question whether there is a mask runs Python code: nothing may be read before.
+TEST(a_subclass, that_changes_while_it_is_asked_is_read_as_it_is_then) {
+  py::module_::import("numpy.ma");
+  const py::dict names = test::exec(R"(
+def restless(change, *shape):
+    class restless(np.ndarray):
+        @property
+        def __class__(self):
+            change(self)
+            return restless
+    array = restless(shape)
+    array[...] = 1
+    return array
+grown = restless(lambda array: np.ndarray.resize(array, (100_000,), refcheck=False), 8)
+flattened = restless(lambda array: np.ndarray.shape.__set__(array, (8,)), 2, 2, 2)
+)");
+  for (const auto& [name, size] : {std::pair("grown", 100'000), std::pair("flattened", 8)}) {
+    SCOPED_TRACE(name);
+    const at::Tensor copy = ndtorch::tensor(names[name]);
+    EXPECT_EQ(copy.sizes(), at::IntArrayRef({size}));
+    EXPECT_EQ(copy.sum().item<double>(), 8);
   }
 }
 

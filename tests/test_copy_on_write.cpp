@@ -1,6 +1,7 @@
 // Tensors on read-only arrays: reads share the array's memory, and the first write moves the tensor
 // to memory of its own.
 #include <ATen/core/Tensor.h>
+#include <ATen/dlpack.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
@@ -11,6 +12,7 @@
 #include <c10/util/intrusive_ptr.h>
 #include <ndtorch/ndtorch.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -332,6 +334,35 @@ TEST(export_before_the_first_write, of_an_array_that_became_writable_is_of_the_t
       EXPECT_EQ(source.attr("sum")().cast<double>(), 499500);
     }
   }
+}
+
+// Whose the memory is, is read in one piece with where it is.
+TEST(export_before_the_first_write, may_meet_the_first_write_of_another_thread) {
+  const py::array source = read_only("np.arange(6.)");
+  const py::object before = eval("x.tolist()", py::arg("x") = source);
+  for (int i = 0; i < 2000; ++i) {
+    const at::Tensor tensor = ndtorch::from_numpy(source);
+    std::atomic<bool> is_there{false};
+    std::thread writer([&] {
+      is_there = true;
+      tensor.mutable_data_ptr();
+    });
+    while (!is_there) std::this_thread::yield();
+    const py::array exported = ndtorch::numpy(tensor);
+    const auto offered = ndtorch::detail::offer_dlpack<DLManagedTensorVersioned>(tensor);
+    const bool is_shared = exported.data() == source.data();
+    ASSERT_EQ(py::object(exported.attr("base")).is(source), is_shared);
+    ASSERT_EQ(exported.writeable(), !is_shared);
+    ASSERT_EQ((offered->flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0,
+              offered->dl_tensor.data == source.data());
+    {
+      const py::gil_scoped_release without_gil;
+      writer.join();
+    }
+    ASSERT_TRUE(before.equal(exported.attr("tolist")()));
+  }
+  eval("None");
+  EXPECT_EQ(references(source), 1);
 }
 
 TEST(export_after_the_first_write, is_writable_and_does_not_share_with_the_array) {

@@ -76,6 +76,7 @@ TEST_P(on_device, tensor_copies_an_array_of_any_layout_there) {
            "np.broadcast_to(np.arange(3.), (2, 3))",
            "np.arange(24.).reshape(4, 6)[::-1, ::-2]",
            "np.arange(6.).astype('>f8')",
+           "np.zeros((2, 0), '>f8')",
            "np.frombuffer(bytes(range(25)), np.uint8)[1:].view(np.float64)",
            "np.zeros(4, [('a', 'i1'), ('b', 'f8')])['b']",
        }) {
@@ -138,6 +139,15 @@ TEST_P(on_device, tensor_casts_to_the_wanted_dtype) {
       expect_on_device(there);
       EXPECT_TRUE(same_elements(read_back(there), expected));
     }
+  }
+}
+
+TEST_P(on_device, tensor_of_no_elements_casts_too) {
+  for (const char* expression : {"np.zeros((0, 3), '>f4')", "np.zeros((0, 3), 'f4')[::-1]"}) {
+    const at::Tensor there =
+        ndtorch::tensor(array(expression), at::TensorOptions().device(device()).dtype(at::kDouble));
+    expect_on_device(there);
+    EXPECT_EQ(there.sizes(), at::IntArrayRef({0, 3}));
   }
 }
 

@@ -9,6 +9,8 @@
 #include <ATen/ops/imag.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/quantize_per_tensor.h>
+#include <c10/core/StorageImpl.h>
+#include <c10/util/intrusive_ptr.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
@@ -102,6 +104,22 @@ TEST(to_torch, gives_read_only_memory_a_copy) {
   theirs.attr("add_")(1);
   EXPECT_TRUE(is_true("x.tolist() == [0, 1, 2]", source));
   EXPECT_EQ(tensor.sum().item<double>(), 6) << "still one memory with Python's";
+}
+
+// As module.to(dtype) does with the parameters of a model.
+TEST(to_torch, keeps_the_memory_of_a_tensor_that_gets_another_one) {
+  test::import_torch();
+  at::Tensor tensor = at::ones({1000});
+  const py::object theirs = ndtorch::to_torch(tensor);
+  const py::object offered = ndtorch::to_dlpack(tensor);
+  const py::object capsule = offered.attr("__dlpack__")(py::arg("max_version") = eval("(1, 0)"));
+  const py::object array = eval("np.from_dlpack(x)", py::arg("x") = offered);
+  const c10::weak_intrusive_ptr<c10::StorageImpl> memory(
+      c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(tensor.storage().unsafeGetStorageImpl()));
+  tensor.set_data(at::arange(4));
+  EXPECT_FALSE(memory.expired());
+  EXPECT_TRUE(is_true("x.sum() == 1000", theirs));
+  EXPECT_TRUE(is_true("x.sum() == 1000", array));
 }
 
 TEST(to_torch, keeps_the_memory_wherever_it_dies) {
@@ -248,7 +266,9 @@ TEST(to_dlpack, copies_only_where_it_is_told_to) {
   EXPECT_EQ(versioned(shared).dl_tensor.data, tensor.data_ptr());
   EXPECT_EQ(versioned(shared).flags, 0U);
   for (const char* arguments : {"max_version=(1, 0), copy=True",
-                                "max_version=(1, 0), copy=True, dl_device=(1, 0), stream=None"}) {
+                                "max_version=(1, 0), copy=True, dl_device=(1, 0), stream=None",
+                                "max_version=(1, 0), copy=True, dl_device=(1, 1)",
+                                "max_version=(1, 0), copy=True, dl_device=[1, 0]"}) {
     const py::object copied = capsule_of(tensor, arguments);
     EXPECT_NE(versioned(copied).dl_tensor.data, tensor.data_ptr());
     EXPECT_EQ(*static_cast<float*>(versioned(copied).dl_tensor.data), 1);
@@ -259,8 +279,9 @@ TEST(to_dlpack, copies_only_where_it_is_told_to) {
 
 TEST(to_dlpack, takes_the_arguments_of_the_standard) {
   const at::Tensor tensor = at::ones({2});
-  for (const char* arguments : {"stream=None", "stream=-1", "stream=1", "dl_device=None",
-                                "dl_device=(1, 0)", "dl_device=(1, 0), copy=False"}) {
+  for (const char* arguments :
+       {"stream=None", "stream=-1", "stream=1", "dl_device=None", "dl_device=(1, 0)",
+        "dl_device=(1, 0), copy=False", "dl_device=(1, 1)", "dl_device=[1, 0], copy=False"}) {
     SCOPED_TRACE(arguments);
     EXPECT_EQ(old(capsule_of(tensor, arguments)).dl_tensor.data, tensor.data_ptr());
   }

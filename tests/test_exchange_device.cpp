@@ -3,11 +3,14 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/dlpack.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -104,14 +107,21 @@ TEST_P(exchange_device, stays_where_it_is_unless_told_otherwise) {
   const at::Tensor tensor = numbers();
   const py::object offer = ndtorch::to_dlpack(tensor);
   inverted::take_copies();
-  expect_same_memory(ndtorch::as_tensor(offer, at::Device("inverted")), tensor);
   expect_same_memory(ndtorch::as_tensor(offer, device()), tensor);
+  {
+    const c10::DeviceGuard current(device());
+    expect_same_memory(ndtorch::as_tensor(offer, at::Device("inverted")), tensor);
+  }
   for (const char* elsewhere : {"cpu", index() == 0 ? "inverted:1" : "inverted:0"}) {
     const at::Tensor copy = ndtorch::as_tensor(offer, at::Device(elsewhere));
     EXPECT_EQ(copy.device(), at::Device(elsewhere));
     EXPECT_EQ(sum_of(copy), 15);
     EXPECT_FALSE(inverted::take_copies().empty());
   }
+  // As in PyTorch, a device without a number is the current one.
+  const c10::DeviceGuard other(
+      at::Device(at::kPrivateUse1, static_cast<c10::DeviceIndex>(1 - index())));
+  EXPECT_EQ(ndtorch::as_tensor(offer, at::Device("inverted")).device().index(), 1 - index());
 }
 
 TEST_P(exchange_device, dlpack_copies_to_the_cpu_on_request) {
@@ -187,6 +197,25 @@ TEST_P(exchange_device, read_only_memory_is_copied_there_by_the_first_write) {
   EXPECT_EQ(tensor.device(), device());
   EXPECT_EQ(sum_of(tensor), 24);
   EXPECT_EQ(sum_of(source), 15);
+}
+
+// The copy is of what the stream has written by then, and nobody else gets the memory before it is made.
+TEST_P(exchange_device, read_only_memory_is_copied_in_the_streams_order) {
+  const inverted::asynchronous mode(std::chrono::microseconds(3000));
+  const at::Tensor source = numbers();
+  const auto guard = on_stream(7);
+  foreign_memory memory;
+  lend(memory, source);
+  memory.flags = DLPACK_FLAG_BITMASK_READ_ONLY;
+  const at::Tensor tensor = ndtorch::as_tensor(test::versioned_producer(memory));
+  const at::Tensor more = at::full({2, 3}, 10, at::kDouble).to(device());
+  source.copy_(more, /*non_blocking=*/true);
+  inverted::take_waits();
+  tensor[0].copy_(more[0], /*non_blocking=*/true);
+  EXPECT_EQ(inverted::take_waits(), waits{"host waits for 7 of " + std::string(GetParam())});
+  EXPECT_EQ(memory.deleted, 1);
+  source.copy_(numbers(), /*non_blocking=*/true);
+  EXPECT_EQ(sum_of(tensor), 60);
 }
 
 TEST(exchange_devices, have_one_name_on_each_side) {

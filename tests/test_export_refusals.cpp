@@ -162,10 +162,26 @@ TEST(numpy, refuses_undefined_and_nested_tensors) {
 
 TEST(numpy, refuses_a_tensor_whose_memory_was_taken_away) {
   const at::Tensor tensor = at::ones({3});
+  const at::Tensor part = tensor.slice(0, 1);
   tensor.storage().unsafeGetStorageImpl()->set_data_ptr(at::DataPtr());
-  const std::string text = message_of<std::runtime_error>([&] { ndtorch::numpy(tensor); });
-  EXPECT_CONTAINS(text, "can't convert a tensor without memory to numpy");
-  EXPECT_CONTAINS(text, "shape [3], strides [1] elements, dtype Float");
+  for (const auto& [one, shape] : {std::pair(tensor, "shape [3]"), std::pair(part, "shape [2]")}) {
+    const std::string text = message_of<std::runtime_error>([&] { ndtorch::numpy(one); });
+    EXPECT_CONTAINS(text, "can't export a tensor without memory");
+    EXPECT_CONTAINS(text, std::string(shape) + ", strides [1] elements, dtype Float");
+  }
+}
+
+// As of a subclass of torch.Tensor, whose memory may say something else than it means.
+TEST(numpy, refuses_what_pythons_dispatch_gives_a_meaning) {
+  const at::Tensor tensor = at::ones({3});
+  tensor.unsafeGetTensorImpl()->set_python_dispatch(true);
+  for (const conversion convert : conversions) {
+    const std::string text = message_of<std::runtime_error>([&] { convert(tensor); });
+    EXPECT_CONTAINS(text, ".numpy() is not supported for tensor subclasses.");
+    EXPECT_CONTAINS(text, "convert the plain tensor inside");
+  }
+  const std::string text = message_of<py::buffer_error>([&] { ndtorch::to_dlpack(tensor); });
+  EXPECT_CONTAINS(text, "Can't export tensor subclasses with __torch_dispatch__");
 }
 
 TEST(numpy, refuses_a_tensor_without_storage) {

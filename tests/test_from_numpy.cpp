@@ -141,7 +141,7 @@ TEST(from_numpy, refuses_what_is_no_array_in_the_words_of_torch) {
         test::raised_by_python("torch.from_numpy(" + std::string(expression) + ")");
     EXPECT_EQ(of_torch.type, "TypeError");
     expect_starts_with(message, of_torch.text);
-    EXPECT_CONTAINS(message, "Pass an array, or copy other data with ndtorch::tensor.");
+    EXPECT_CONTAINS(message, "Pass an array, or take other data with ndtorch::as_tensor.");
   }
 }
 

@@ -3,16 +3,19 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
+#include <ndtorch/typed.h>
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "support/arrays.h"
 #include "support/support.h"
 
 namespace {
 
 namespace py = pybind11;
+using ndtorch::tensor_t;
 using test::array;
 using test::eval;
 using test::message_of;
@@ -199,6 +202,59 @@ TEST(as_tensor_of_a_buffer, that_was_exported_outlives_the_tensors_first_write) 
   EXPECT_EQ(references(name), 1);
 }
 
+// ----- __array__ and __array_interface__
+
+// As a table of pandas: an iteration gives its columns' names.
+constexpr const char* tables = R"(
+class table:
+    def __init__(self, values): self.values = values
+    def __array__(self, dtype=None, copy=None): return self.values
+    def __len__(self): return len(self.values)
+    def __iter__(self): return iter(range(100, 102))
+    def __getitem__(self, name): raise KeyError(name)
+class image:
+    def __init__(self, values): self.values = values
+    @property
+    def __array_interface__(self): return self.values.__array_interface__
+values = np.arange(6, dtype='i2').reshape(3, 2)
+objects = [table(values), image(values)]
+)";
+
+TEST(as_tensor_of_an_array_like, takes_what_numpy_makes_of_it) {
+  const py::dict names = test::exec(tables);
+  const py::array values = names["values"];
+  for (const py::handle object : py::list(names["objects"])) {
+    SCOPED_TRACE(ndtorch::detail::type_name(object));
+    test::expect_view(ndtorch::as_tensor(object), values);
+    test::expect_elements(ndtorch::tensor(object), values);
+    EXPECT_NE(ndtorch::tensor(object).const_data_ptr(), values.data());
+    EXPECT_EQ(ndtorch::Tensor(object).scalar_type(), at::kFloat);
+    EXPECT_EQ(ndtorch::tensor(py::make_tuple(object, values)).sizes(), at::IntArrayRef({2, 3, 2}));
+    EXPECT_EQ(tensor_t<const float>::from(object).sum().item<float>(), 15);
+  }
+}
+
+// It might be a copy: what is written to that would be lost.
+TEST(as_tensor_of_an_array_like, is_no_memory_to_write_to) {
+  const py::dict names = test::exec(tables);
+  for (const py::handle object : py::list(names["objects"])) {
+    SCOPED_TRACE(ndtorch::detail::type_name(object));
+    EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<std::int16_t>::from(object); }),
+                    "the function writes into its memory");
+    message_of<py::type_error>([&] { tensor_t<const std::int16_t>::from(object, false); });
+    message_of<py::type_error>([&] { ndtorch::from_numpy(object); });
+  }
+}
+
+TEST(as_tensor_of_an_array_like, raises_what_the_object_raises) {
+  const py::object object = test::exec(
+      "class table:\n"
+      "  def __array__(self, dtype=None, copy=None): raise OSError('the file is gone')\n"
+      "object = table()")["object"];
+  EXPECT_EQ(raised_by([&] { ndtorch::as_tensor(object); }).type, "OSError");
+  EXPECT_FALSE(py::detail::make_caster<tensor_t<const float>>().load(object, true));
+}
+
 // ----- __cuda_array_interface__
 
 TEST(read_cuda_array, reads_the_interface) {
@@ -274,6 +330,7 @@ TEST(read_cuda_array, refuses_what_can_not_be) {
            refused{"d | dict(typestr='>f4')", "ValueError",
                    "its byte order is not the native one."},
            refused{"d | dict(data=(1,))", "ValueError", "data must be (pointer, read-only flag)."},
+           refused{"d | dict(data='ab')", "ValueError", "data must be (pointer, read-only flag)."},
            refused{"d | dict(data=(0, False))", "ValueError", "its data pointer is null."},
            refused{"d | dict(shape=(1,) * 65)", "ValueError", "it has more than 64 dimensions."},
            refused{"d | dict(shape=(2, -3))", "ValueError", "a size is negative."},

@@ -319,6 +319,20 @@ TEST(round_trip, builds_no_chain_however_often_it_is_made) {
   }
 }
 
+// A subclass may give its memory back where it ends. NumPy names it as the base of a plain view, too.
+TEST(round_trip, of_a_subclass_has_it_as_its_base_whatever_that_is_a_view_of) {
+  const py::dict names = test::exec(
+      "class leased(np.ndarray): pass\n"
+      "whole = np.arange(10.)\n"
+      "lease = whole[2:].view(leased)\n"
+      "plain = np.asarray(lease)");
+  for (const char* name : {"lease", "plain"}) {
+    SCOPED_TRACE(name);
+    const py::object original = names[name];
+    EXPECT_TRUE(base_of(ndtorch::numpy(ndtorch::from_numpy(original))).is(original));
+  }
+}
+
 TEST(round_trip, of_a_tensor_builds_no_chain_either) {
   at::Tensor tensor = at::arange(6.);
   const watched_storage original(tensor);

@@ -74,6 +74,12 @@ TEST_F(modules, this_program_knows_their_arrays_and_they_know_its) {
   EXPECT_EQ(references(original), before);
 }
 
+// One may export a tensor of the other's at any time.
+TEST_F(modules, wait_for_each_others_first_writes) {
+  const char* name = "lock_of_first_writes";
+  EXPECT_TRUE(plain.attr(name)().equal(numpy.attr(name)()));
+}
+
 TEST_F(modules, share_one_memory) {
   const py::array original = array("np.zeros(3)");
   const py::object tensor = plain.attr("from_numpy")(original);

@@ -97,6 +97,7 @@ TEST(sequences, of_what_is_no_number_are_refused) {
       {"None", "'NoneType'"},
       {"'text'", "'str'"},
       {"{}", "'dict'"},
+      {"__import__('collections').UserDict({0: 1.})", "'UserDict'"},
       {"{1, 2}", "'set'"},
       {"object()", "'object'"},
       {"[None]", "'NoneType'"},
@@ -254,6 +255,7 @@ broken = {
     'shrunk': resized(2),
     'emptied': resized(0),
     'retyped': retyped(),
+    'shorter than it says': Sequence(lambda: 5, one),
     'fine': [np.ones(4), Sequence(lambda: 4, one)],
 }
 )";
@@ -267,6 +269,7 @@ TEST(sequences, that_break_while_they_are_read_are_refused) {
   EXPECT_EQ(raised("item fails").type, "OSError");
   EXPECT_EQ(raised("len is negative").type, "ValueError");
   EXPECT_EQ(raised("retyped").type, "TypeError");
+  EXPECT_EQ(raised("shorter than it says").type, "IndexError");
   for (const char* name : {"grown", "shrunk", "emptied"}) {
     SCOPED_TRACE(name);
     const test::python_error error = raised(name);
@@ -274,6 +277,34 @@ TEST(sequences, that_break_while_they_are_read_are_refused) {
     EXPECT_EQ(error.text, "an array changed its size while the sequence that holds it was read.");
   }
   expect_elements(ndtorch::tensor(broken["fine"]), test::array("np.ones((2, 4))"));
+}
+
+// What an iteration gives may be something else, as the columns of a table.
+TEST(sequences, are_read_by_their_numbers) {
+  const py::object table = test::exec(R"(
+class table:
+    def __len__(self): return 3
+    def __getitem__(self, row): return [1.5 * row, 2]
+    def __iter__(self): return iter(['a', 'b'])
+rows = table()
+)")["rows"];
+  expect_elements(ndtorch::tensor(table), test::array("np.float32([[0, 2], [1.5, 2], [3, 2]])"));
+  for (const char* expression : {"range(3, 9, 2)", "__import__('collections').deque([1, 2, 3])"}) {
+    SCOPED_TRACE(expression);
+    expect_elements(ndtorch::tensor(eval(expression)),
+                    test::array(std::string("np.array(") + expression + ")"));
+  }
+}
+
+TEST(sequences, that_are_empty_are_of_the_default_dtype_beside_others) {
+  for (const char* expression : {"[[], []]", "[np.zeros(0, np.int64), []]", "[[], np.zeros(0)]"}) {
+    SCOPED_TRACE(expression);
+    const at::Tensor tensor = ndtorch::tensor(eval(expression));
+    EXPECT_EQ(tensor.sizes(), at::IntArrayRef({2, 0}));
+    EXPECT_EQ(
+        py::str(eval(std::string("torch.tensor(") + expression + ").dtype")).cast<std::string>(),
+        tensor.scalar_type() == at::kDouble ? "torch.float64" : "torch.float32");
+  }
 }
 
 TEST(sequences, keep_no_reference_to_what_they_hold) {

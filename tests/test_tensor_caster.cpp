@@ -74,7 +74,8 @@ TEST(tensor_argument, is_explained) {
   py::module_(module).def("f", [](const at::Tensor&) {});
   ndtorch::explain_mismatches(module, "f");
   const auto raised = test::raised_by([&] { module.attr("f")("text"); });
-  EXPECT_CONTAINS(raised.text, "\n\nWhy:\n    numpy.typing.ArrayLike: can't convert an object");
+  EXPECT_CONTAINS(raised.text,
+                  "\n\nWhy:\n    argument 1, numpy.typing.ArrayLike: can't convert an object");
 }
 
 TEST(tensor_result, is_an_array_on_the_same_memory) {

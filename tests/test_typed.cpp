@@ -1,5 +1,9 @@
 // ndtorch/typed.h: what tensor_t takes as an argument, what it refuses and why
+#include <ATen/ops/_efficientzerotensor.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/complex.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/imag.h>
 #include <ATen/ops/ones.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
@@ -459,6 +463,57 @@ TEST(from, converts_only_where_it_may) {
 TEST(from, refuses_a_null_handle) {
   EXPECT_EQ(message_of<py::type_error>([] { tensor_t<>::from(py::handle()); }),
             "expected an array (got a null handle)");
+}
+
+TEST(argument, a_null_handle_is_a_refusal) {
+  EXPECT_FALSE(load<tensor_t<const float>>(py::handle(), true).has_value());
+}
+
+// So that the next overload is tried, whatever an object raises.
+TEST(argument, an_exception_without_a_text_is_a_refusal_too) {
+  const py::dict names = test::exec(R"(
+class broken(Exception):
+  def __str__(self): raise ValueError('no text')
+class raising:
+  def __init__(self, error): self.error = error
+  def __dlpack_device__(self): raise self.error
+  def __dlpack__(self, **_): pass
+objects = [raising(broken()), raising(FileNotFoundError('\udcff.bin'))]
+)");
+  std::vector<std::string> texts;
+  for (const py::handle object : py::list(names["objects"])) {
+    EXPECT_FALSE(load<tensor_t<const float>>(object, true).has_value());
+    texts.push_back(message_of<py::type_error>([&] { tensor_t<const float>::from(object); }));
+  }
+  EXPECT_EQ(texts, (std::vector<std::string>{"a broken without a text", "\\udcff.bin"}));
+}
+
+// ----- tensors that are not what their memory says, or have none
+
+TEST(checked_tensor, with_an_element_type_has_memory_that_says_what_it_means) {
+  const at::Tensor numbers = at::complex(at::ones({2}), at::ones({2}));
+  using complex64 = c10::complex<float>;
+  for (const at::Tensor& lazy :
+       {numbers.conj(), at::_efficientzerotensor({2}, at::kComplexFloat)}) {
+    EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<const complex64>{lazy}; }),
+                    "expected memory that says what the tensor means");
+    EXPECT_EQ(tensor_t<>(lazy).numel(), 2) << "LibTorch's own functions know what it means";
+  }
+  message_of<py::type_error>([&] { tensor_t<const float>{at::imag(numbers.conj())}; });
+  EXPECT_EQ(tensor_t<const complex64>(numbers.conj().resolve_conj()).numel(), 2);
+}
+
+TEST(checked_tensor, with_an_element_type_has_memory) {
+  const at::Tensor none = at::ones({2});
+  none.storage().unsafeGetStorageImpl()->set_data_ptr(at::DataPtr());
+  for (const at::Tensor& tensor : {none, at::empty({2}, at::kMeta)}) {
+    EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<const float>{tensor}; }),
+                    "expected a tensor with memory of its own");
+    EXPECT_EQ(tensor_t<>(tensor).numel(), 2);
+  }
+  EXPECT_EQ((tensor_t<float, ndtorch::device::of<at::kMeta>>(at::empty({2}, at::kMeta)).numel()),
+            2);
+  EXPECT_EQ(tensor_t<float>(at::empty({0})).numel(), 0);
 }
 
 TEST(from, lets_interrupts_through) {

@@ -278,15 +278,15 @@ TEST(explain_mismatches, adds_the_reason_for_a_single_function) {
       single +
       ": expected shape (2,) (got (3,)). Got an array of shape (3,), strides (8,) bytes, dtype "
       "float64. Reshape or slice it first.";
-  expect_explained("m.single(np.zeros(3))", {shape_of_three});
-  expect_explained("m.single(x=np.zeros(3))", {shape_of_three});
-  expect_explained(
-      "m.single('text')",
-      {single + ": can't convert an object of type 'str' to a tensor. Pass an array, a "
-                "number, or a nested sequence of these."});
-  expect_explained("m.single(None)", {single + ": expected an array (got None)"});
+  expect_explained("m.single(np.zeros(3))", {"argument 1, " + shape_of_three});
+  expect_explained("m.single(x=np.zeros(3))", {"argument x, " + shape_of_three});
+  expect_explained("m.single('text')",
+                   {"argument 1, " + single +
+                    ": can't convert an object of type 'str' to a tensor. Pass an array, a "
+                    "number, or a nested sequence of these."});
+  expect_explained("m.single(None)", {"argument 1, " + single + ": expected an array (got None)"});
   expect_explained("m.fixed(np.zeros(2))",
-                   {signature<tensor_t<const float>>() +
+                   {"argument 1, " + signature<tensor_t<const float>>() +
                     ": expected dtype float32 (got float64). Got an array of shape (2,), strides "
                     "(8,) bytes, dtype float64. Cast it first, for example with "
                     "array.astype('float32')."});
@@ -297,11 +297,11 @@ TEST(explain_mismatches, adds_a_reason_for_each_overload) {
       ". Got an array of shape (2,), strides (8,) bytes, dtype int64. Cast it first, for example "
       "with array.astype(";
   expect_explained("m.overloaded(np.arange(2))",
-                   {signature<tensor_t<float>>() + ": expected dtype float32 (got int64)" + got +
-                    "'float32')."});
+                   {"argument 1, " + signature<tensor_t<float>>() +
+                    ": expected dtype float32 (got int64)" + got + "'float32')."});
   expect_explained("m.overloaded(np.arange(2), 3)",
-                   {signature<tensor_t<double>>() + ": expected dtype float64 (got int64)" + got +
-                    "'float64')."});
+                   {"argument 1, " + signature<tensor_t<double>>() +
+                    ": expected dtype float64 (got int64)" + got + "'float64')."});
   const std::string text =
       test::raised_by([] { explained().attr("overloaded")(eval("np.broadcast_to(0., 2)")); }).text;
   EXPECT_CONTAINS(text, "    2. (arg0: ");
@@ -312,9 +312,10 @@ TEST(explain_mismatches, adds_a_reason_for_each_overload) {
 TEST(explain_mismatches, names_only_the_arguments_that_were_refused) {
   // The first is converted, so what kept it from an exact match is no reason.
   expect_explained("m.two(np.zeros(2), np.float32([1, 2]))",
-                   {signature<tensor_t<const float, ndim<2>>>() +
+                   {"argument 2, " + signature<tensor_t<const float, ndim<2>>>() +
                     ": expected 2 dimensions (got 1). Got an array of shape (2,), strides (4,) "
                     "bytes, dtype float32. Reshape it first."});
+  // One inside a sequence has no place of its own.
   expect_explained("m.batch([np.zeros(2, 'f4'), [1]])",
                    {signature<tensor_t<float>>() +
                     ": expected an array (got list): the function writes into its memory. Pass "
@@ -334,14 +335,14 @@ TEST(explain_mismatches, works_for_methods) {
   const std::string why =
       signature<tensor_t<float>>() +
       ": expected an array (got int): the function writes into its memory. Pass one.";
-  expect_explained("m.box().method(1)", {why});
-  expect_explained("m.box().method(x=1)", {why});
-  expect_explained("m.box.method(m.box(), 1)", {why});
-  expect_explained("m.derived().method(1)", {why});
-  expect_explained("m.box.fixed(1)", {why});
-  expect_explained("m.box().fixed(1)", {why});
+  expect_explained("m.box().method(1)", {"argument 1, " + why});
+  expect_explained("m.box().method(x=1)", {"argument x, " + why});
+  expect_explained("m.box.method(m.box(), 1)", {"argument 1, " + why});
+  expect_explained("m.derived().method(1)", {"argument 1, " + why});
+  expect_explained("m.box.fixed(1)", {"argument 1, " + why});
+  expect_explained("m.box().fixed(1)", {"argument 1, " + why});
   expect_explained("m.box(np.zeros((1, 2)))",
-                   {signature<tensor_t<const float, ndim<1>>>() +
+                   {"argument 1, " + signature<tensor_t<const float, ndim<1>>>() +
                     ": expected 1 dimension (got 2). Got an array of shape (1, 2), strides (16, 8) "
                     "bytes, dtype float64. Reshape it first."});
   for (const char* call : {"m.box().method()", "m.box.method()", "m.box.method(1)",
@@ -422,8 +423,10 @@ TEST(explain_mismatches, may_be_called_twice_and_before_the_last_overload) {
             signature<tensor_t<double>>());
   const std::string text = test::raised_by([&] { module.attr("f")(1); }).text;
   EXPECT_EQ(text.find("last_resort"), std::string::npos) << text;
-  EXPECT_CONTAINS(text, "\n    " + signature<tensor_t<float>>() + ": expected an array (got int)");
-  EXPECT_CONTAINS(text, "\n    " + signature<tensor_t<double>>() + ": expected an array (got int)");
+  EXPECT_CONTAINS(
+      text, "\n    argument 1, " + signature<tensor_t<float>>() + ": expected an array (got int)");
+  EXPECT_CONTAINS(
+      text, "\n    argument 1, " + signature<tensor_t<double>>() + ": expected an array (got int)");
 }
 
 TEST(explain_mismatches, keeps_no_references) {

@@ -1,10 +1,12 @@
 // The extension that docs/start.md and the pages for those who come from elsewhere build up.
+#include <c10/util/Exception.h>
 #include <ndtorch/ndtorch.h>
 #include <ndtorch/tensor_caster.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <exception>
 #include <optional>
 
 namespace py = pybind11;
@@ -34,7 +36,7 @@ std::int64_t count_above(const tensor_t<const float, ndim<2>>& image, float limi
   return count;
 }
 
-// None, or one weight for each row.
+// None, or one weight for each row: #include <pybind11/stl.h>, and py::arg("weights") = py::none().
 tensor_t<> weighted(const tensor_t<const float, ndim<2>>& rows,
                     const std::optional<tensor_t<const float, ndim<1>>>& weights) {
   if (!weights) return tensor_t<>(rows.mean(0));
@@ -66,6 +68,15 @@ PYBIND11_MODULE(tour, module) {
   for (const char* name : {"mean", "clip", "count_above", "weighted"}) {
     ndtorch::explain_mismatches(module, name);
   }
+
+  // LibTorch's own errors, in this module, without the C++ backtrace.
+  py::register_local_exception_translator([](std::exception_ptr thrown) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const c10::Error& error) {
+      PyErr_SetString(PyExc_RuntimeError, error.what_without_backtrace());
+    }
+  });
 
   module.def("scale", &scale, py::arg("x"), py::arg("by"));
   module.def("scale_for_torch", &scale_for_torch, py::arg("x"), py::arg("by"));

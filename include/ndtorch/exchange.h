@@ -48,6 +48,11 @@ inline void check_exchangeable(const at::Tensor& tensor) {
     throw py::buffer_error(
         "Can't export tensors with the negative bit set. Use tensor.resolve_neg() first.");
   }
+  if (is_dispatched_to_python(tensor)) {
+    throw py::buffer_error(
+        "Can't export tensor subclasses with __torch_dispatch__, whose memory needn't be what they "
+        "mean. Export the plain tensor inside.");
+  }
   if (tensor._is_zerotensor()) {
     throw py::buffer_error(
         "Can't export a ZeroTensor, which has no memory. Use tensor.clone() first.");
@@ -78,9 +83,9 @@ class dlpack_exporter {
     bool is_copy = false;
     if (!dl_device.is_none() && !device().equal(dl_device)) {
       const bool to_cpu = py::object(dl_device[py::int_(0)]).equal(py::int_(int{kDLCPU}));
-      if (!to_cpu || must_share) {
+      if (!to_cpu || (must_share && !tensor.is_cpu())) {
         throw py::buffer_error(c10::str("can't export a tensor on ", tensor.device(),
-                                        " to DLPack device ", std::string(py::str(dl_device)),
+                                        " to DLPack device ", utf8(py::str(dl_device)),
                                         must_share ? " without a copy." : ".",
                                         " Copy it there first, with tensor.to(device)."));
       }
@@ -88,10 +93,13 @@ class dlpack_exporter {
         const gil_release without_gil;
         return tensor.cpu();
       });
-      is_copy = true;
+      is_copy = !tensor.is_same(tensor_);  // it is on the CPU already, under another name
     }
     if (must_copy && !is_copy) {
-      tensor = with_python_errors([&] { return tensor.clone(); });
+      tensor = with_python_errors([&] {
+        const gil_release without_gil;
+        return tensor.clone();
+      });
       is_copy = true;
     }
     const bool versioned = !max_version.is_none() && py::object(max_version[py::int_(0)]) >=

@@ -80,7 +80,10 @@ inline std::string explain_other(py::handle object) {
       break;
     case holder_kind::buffer:
       return c10::str("a ", type_name(object), ", a buffer: as_tensor reads it as\n",
-                      explain_array(buffer_array(object)));
+                      explain_array(array_of(object, kind)));
+    case holder_kind::array_like:
+      return c10::str("a ", type_name(object), ": as_tensor reads it, with np.asarray(), as\n",
+                      explain_array(array_of(object, kind)));
     case holder_kind::none:
       break;
   }
@@ -136,7 +139,8 @@ inline std::string explain(const at::Tensor& tensor) {
   std::string text = "a tensor";
   if (tensor.layout() == at::kStrided && !tensor.is_nested()) {
     text = detail::describe(tensor);
-    PyObject* const holder = tensor.has_storage() ? detail::holder_of(tensor.storage()) : nullptr;
+    PyObject* const holder =
+        tensor.has_storage() ? detail::memory_of(tensor.storage()).holder : nullptr;
     text += c10::str(
         "\n  memory: ",
         holder == nullptr ? "LibTorch's" : std::string("of a ") + detail::type_name(holder),

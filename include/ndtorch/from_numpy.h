@@ -33,9 +33,8 @@ enum class on_read_only {
 
 namespace [[gnu::visibility("hidden")]] detail {
 
-// Says whether the view is to copy on write; throws what the policy asks for.
+// Of a read-only array: says whether the view is to copy on write; throws what the policy asks for.
 inline bool apply(on_read_only policy, const array_source& source) {
-  if (source.view.writable) return false;
   switch (policy) {
     case on_read_only::copy_on_write:
       break;
@@ -59,13 +58,18 @@ inline bool apply(on_read_only policy, const array_source& source) {
   return true;
 }
 
+inline at::Tensor view_of(py::handle array, const strided_view& view) {
+  return make_tensor(view, hold_object(view.data, array.ptr(), view.device));
+}
+
 // The array's memory as a tensor. Nothing is taken before all checks have passed.
 inline at::Tensor share(py::handle array, const array_source& source, on_read_only policy) {
   if (source.why != refusal::none) throw_refused(source);
-  const bool copy_on_write = apply(policy, source);
-  const strided_view& view = source.view;
-  at::Tensor tensor = make_tensor(view, hold_object(view.data, array.ptr(), view.device));
-  if (copy_on_write) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
+  if (source.view.writable) return view_of(array, source.view);
+  if (!apply(policy, source))
+    return view_of(array, require_array(array).view);  // after the warning
+  at::Tensor tensor = view_of(array, source.view);
+  make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
   return tensor;
 }
 
@@ -91,8 +95,7 @@ inline at::Tensor share_or_copy_array(py::handle array, const target& wanted) {
 
 inline at::Tensor share_or_copy_holder(const at::Tensor& held, const target& wanted) {
   const bool same_device =
-      !wanted.device || (held.device().type() == wanted.device->type() &&
-                         (!wanted.device->has_index() || held.device() == *wanted.device));
+      !wanted.device || (held.is_cpu() ? wanted.device->is_cpu() : held.device() == *wanted.device);
   if (same_device && !wanted.pinned &&
       wanted.dtype.value_or(held.scalar_type()) == held.scalar_type()) {
     return held;
@@ -114,8 +117,8 @@ inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
   } else if (const holder_kind kind = api().is_scalar(data) ? holder_kind::none : find_holder(data);
              kind == holder_kind::none) {
     result = copy_nested(read_nested(data, wanted.dtype), wanted);
-  } else if (kind == holder_kind::buffer) {
-    result = from_array(buffer_array(data));
+  } else if (is_read_by_numpy(kind)) {
+    result = from_array(array_of(data, kind));
   } else {
     const at::Tensor held = share_holder(data, kind);
     if (wanted.requires_grad) check_may_require_grad(wanted.dtype.value_or(held.scalar_type()));
@@ -212,7 +215,8 @@ inline at::Tensor Tensor(py::handle data) {
 // dtype or device differ or pinned memory is asked for. Read-only memory is shared and copied on
 // write. Beside arrays it shares the memory of torch.Tensor objects, of anything with __dlpack__ or
 // __cuda_array_interface__, and of buffers (bytes, bytearray, memoryview, array.array, mmap), which
-// are taken with their own dtype and on the device where they are. Needs the GIL.
+// are taken with their own dtype and on the device where they are. An object with __array__, such as
+// a table of pandas, is taken as np.asarray() gives it. Needs the GIL.
 // Throws what tensor() throws; runtime_error for a torch.Tensor that requires grad (while gradients
 // are enabled), with numpy()'s words; value_error for memory of one of these that can't be a
 // tensor's; whatever a producer raises.

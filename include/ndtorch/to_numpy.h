@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ndtorch/detail/array.h>
+#include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/owner.h>
@@ -20,13 +21,15 @@ namespace [[gnu::visibility("hidden")]] detail {
 // What the new array names as its base: the array that the memory came from, if it came from one.
 // Each round trip adds a link (array -> tensor -> array): links that only round trips can have
 // made are skipped, as NumPy skips views of views, or a loop would keep every array it ever made.
+// NumPy doesn't skip where the type changes, as from a subclass, whose end may mean something.
 inline py::object original_array(PyObject* array) {
   const auto base_of = [](PyObject* object) -> PyObject* {
     PyObject* const base = reinterpret_cast<array_object*>(object)->base;
     return base != nullptr && api().is_array(base) ? base : nullptr;
   };
+  const auto is_plain = [](PyObject* object) { return Py_TYPE(object) == api().array_type; };
   while (PyObject* const base = base_of(array)) {
-    if (base_of(base) == nullptr) break;
+    if (base_of(base) == nullptr || !is_plain(array) || !is_plain(base)) break;
     array = base;
   }
   return py::reinterpret_borrow<py::object>(array);
@@ -37,14 +40,9 @@ inline py::object original_array(PyObject* array) {
 inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
-  const at::Storage& storage = with_python_errors([&]() -> auto& { return tensor.storage(); });
+  const auto [data, holder, writable] = export_memory(tensor);
   // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
-  PyObject* holder = holder_of(storage);
-  const bool writable = holder == nullptr || may_be_written(holder);
-  void* const data = memory_of(tensor, writable);
-  // The memory of an array that became writable since it came has been left just now.
-  if (writable && holder != nullptr) holder = holder_of(storage);
-  py::object base = holder == nullptr        ? hold_storage(storage)
+  py::object base = holder == nullptr        ? hold_storage(tensor.storage())
                     : api().is_array(holder) ? original_array(holder)
                                              : py::reinterpret_borrow<py::object>(holder);
   if (parent) base = build_value("(OO)", base.ptr(), parent.ptr());

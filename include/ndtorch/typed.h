@@ -8,6 +8,7 @@
 #include <ndtorch/detail/constraints.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/explain_mismatches.h>
+#include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/read_argument.h>
 #include <ndtorch/detail/signature.h>
 #include <ndtorch/detail/strided_iterator.h>
@@ -43,7 +44,8 @@ namespace ndtorch {
 // only an array (or other holder of memory) that meets every constraint and may be written is taken.
 // A const one, and none, takes read-only memory too (a write through the tensor's own functions then
 // goes to a copy, see on_read_only), and in pybind11's converting pass what as_tensor() takes: other
-// dtypes, orders and devices, numbers and sequences are copied. py::arg().noconvert() forbids that.
+// dtypes, orders and devices, numbers and sequences are copied. Floats become ints there, as in a cast.
+// py::arg().noconvert() forbids all that.
 // As a result it becomes a NumPy array, as numpy() makes it.
 template <class... Constraints>
 class tensor_t : public at::Tensor {
@@ -112,7 +114,8 @@ class tensor_t : public at::Tensor {
   auto end() const { return iterator(size(0)); }
 
 #if defined(__cpp_lib_mdspan)
-  // The elements as C++23 sees them; sizes and strides in elements.
+  // The elements as C++23 sees them; sizes and strides in elements. Throws value_error for memory that
+  // std::layout_stride has no mapping for: elements that share a place, as in a broadcast array.
   auto mdspan() const {
     require_element();
     static_assert(constraints.ndim != detail::any_ndim,
@@ -120,8 +123,16 @@ class tensor_t : public at::Tensor {
     constexpr auto rank = static_cast<std::size_t>(constraints.ndim);
     using extents = std::dextents<std::int64_t, rank>;
     std::array<std::int64_t, rank> sizes_{}, strides_{};
+    if (detail::may_overlap(*this)) {
+      throw py::value_error(c10::str(
+          "mdspan() can't describe elements that share their memory. Got ", detail::describe(*this),
+          ". Use view(), or copy it first with tensor.contiguous()."));
+    }
     std::copy(sizes().begin(), sizes().end(), sizes_.begin());
-    std::copy(strides().begin(), strides().end(), strides_.begin());
+    for (std::size_t i = 0; i < rank; ++i) {
+      // An axis that is never stepped along may have any stride, but must have a valid one here.
+      strides_[i] = sizes_[i] > 1 ? stride(static_cast<std::int64_t>(i)) : 1;
+    }
     return std::mdspan<element_type, extents, std::layout_stride>(
         data_ptr(), std::layout_stride::mapping<extents>(extents(sizes_), strides_));
   }
@@ -194,7 +205,11 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   static handle cast(const type& tensor, return_value_policy policy, handle parent) {
     namespace nd = ndtorch::detail;
     if (policy == return_value_policy::copy) {
-      return ndtorch::numpy(nd::with_python_errors([&] { return tensor.clone(); })).release();
+      const auto clone = [&] {
+        const nd::gil_release without_gil;
+        return tensor.clone();
+      };
+      return ndtorch::numpy(nd::with_python_errors(clone)).release();
     }
     if (policy == return_value_policy::reference_internal && parent) {
       nd::check_layout(tensor);

@@ -21,8 +21,10 @@ def test_the_start_page_leads_to_an_extension_that_works(environment, tmp_path):
     (tmp_path / "CMakeLists.txt").write_text(project)
     variables = environment.variables | ({"CMAKE_GENERATOR": "Ninja"} if generator() else {})
     for line in build.splitlines():
-        assert line in ("cmake -B build -Dndtorch_DIR=$(python -m ndtorch --cmakedir)",
-                        "cmake --build build")
+        assert line in (
+            "cmake -B build -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$(which python) "
+            "-Dndtorch_DIR=$(python -m ndtorch --cmakedir)",
+            "cmake --build build")
         environment.run(line, cwd=tmp_path, env=variables)
 
     examples = doctest.DocTestParser().get_examples(session)

@@ -25,6 +25,10 @@ void bind_export(py::module_& module) {
   module.def("add_one", [](const py::capsule& tensor) { test::unwrap(tensor).add_(1); });
   module.def("api_in_export",
              [] { return reinterpret_cast<std::uintptr_t>(&ndtorch::detail::api()); });
+#if __has_include(<c10/core/StorageMaterializer.h>)
+  module.def("lock_of_first_writes",
+             [] { return reinterpret_cast<std::uintptr_t>(&ndtorch::detail::moving()); });
+#endif
   // The exception of another module's function, as C++ code sees it.
   module.def("is_type_error", [](const py::function& function, const py::object& argument) {
     try {

@@ -12,4 +12,8 @@ void bind_export(py::module_& module) {
   module.def("add_one", [](const py::capsule& tensor) { test::unwrap(tensor).add_(1); });
   module.def("api_in_export",
              [] { return reinterpret_cast<std::uintptr_t>(&ndtorch::detail::api()); });
+#if __has_include(<c10/core/StorageMaterializer.h>)
+  module.def("lock_of_first_writes",
+             [] { return reinterpret_cast<std::uintptr_t>(&ndtorch::detail::moving()); });
+#endif
 }

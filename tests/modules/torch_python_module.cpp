@@ -1,8 +1,12 @@
 // Built with ndtorch::torch_python: torch.Tensor objects come and go as they are, autograd included.
 #include <ATen/ops/ones.h>
 #include <ndtorch/ndtorch.h>
+#include <pybind11/complex.h>
+#include <pybind11/stl.h>
 
+#include <complex>
 #include <utility>
+#include <vector>
 
 namespace py = pybind11;
 using ndtorch::tensor_t;
@@ -29,6 +33,16 @@ PYBIND11_MODULE(torch_python_module, module) {
   module.def("twice_as_double",
              [](const tensor_t<const double>& x) { return ndtorch::to_torch(x.mul(2)); });
   module.def("add_one", [](tensor_t<float> x) { x.add_(1); });
+  module.def("elements", [](const tensor_t<const float, ndtorch::ndim<1>>& x) {
+    return std::vector<float>(x.begin(), x.end());
+  });
+  module.def("complex_elements",
+             [](const tensor_t<const c10::complex<float>, ndtorch::ndim<1>>& x) {
+               return std::vector<std::complex<float>>(x.begin(), x.end());
+             });
+  module.def("fill", [](tensor_t<float, ndtorch::ndim<1>> x) {
+    for (float& element : x) element = 7;
+  });
 
   module.def("made", [] {
     const at::Tensor tensor = at::ones({2}).requires_grad_();

@@ -136,6 +136,75 @@ def test_an_undefined_tensor_is_refused():
         module.undefined()
 
 
+def test_typed_access_sees_what_a_tensor_means():
+    numbers = torch.tensor([1 + 2j, 3 + 4j], dtype=torch.complex64)
+    assert module.complex_elements(numbers.conj()) == [1 - 2j, 3 - 4j]
+    assert module.elements(numbers.conj().imag) == [-2, -4]
+    assert module.complex_elements(numbers.clone().requires_grad_().conj()) == [1 - 2j, 3 - 4j]
+    assert module.elements(torch._efficientzerotensor(2)) == [0, 0]
+    with pytest.raises(TypeError):
+        module.fill(numbers.conj().imag)
+    assert numbers.tolist() == [1 + 2j, 3 + 4j]
+
+
+def test_typed_access_refuses_what_has_no_memory():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    with FakeTensorMode():
+        fake = torch.empty(3)
+    for tensor in [torch.empty(3, device="meta"), fake]:
+        for function in [module.elements, module.fill]:
+            with pytest.raises(TypeError, match="incompatible function arguments"):
+                function(tensor)
+
+
+class Negated(torch.Tensor):
+    """Whose memory holds the negative of what it means."""
+
+    @staticmethod
+    def __new__(cls, tensor):
+        return torch.Tensor._make_subclass(cls, -tensor)
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        raise LookupError("not in this test")
+
+
+def test_a_subclass_with_a_meaning_of_its_own_is_not_exported():
+    tensor = Negated(torch.arange(4.0))
+    with pytest.raises(RuntimeError, match=r"\.numpy\(\) is not supported for tensor subclasses"):
+        tensor.numpy()
+    with pytest.raises(RuntimeError, match=r"\.numpy\(\) is not supported for tensor subclasses"):
+        module.numpy(tensor)
+    with pytest.raises(BufferError, match="Can't export tensor subclasses"):
+        module.dlpack(tensor)
+    assert module.same(tensor) is tensor
+
+
+def test_what_a_subclass_raises_comes_through():
+    with pytest.raises(LookupError, match="not in this test"):
+        module.as_double(Negated(torch.arange(4.0)))
+
+
+def test_an_object_that_claims_to_be_a_tensor_is_asked_for_its_memory():
+    class Proxy:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        @property
+        def __class__(self):
+            return torch.Tensor
+
+        def __dlpack__(self, **kwargs):
+            return self.tensor.__dlpack__(**kwargs)
+
+        def __dlpack_device__(self):
+            return self.tensor.__dlpack_device__()
+
+    tensor = torch.zeros(2)
+    module.add_one(Proxy(tensor))
+    assert tensor.tolist() == [1, 1]
+
+
 def test_the_module_may_be_imported_before_torch():
     code = """
 import sys, torch_python_module as module

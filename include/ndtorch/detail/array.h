@@ -45,7 +45,6 @@ inline refusal check_memory(const array_source& source) {
 // A subclass is its plain array, but a mask says that some of the values are not to be used.
 // Throws what Python raises.
 inline bool is_masked(py::handle object) {
-  if (Py_TYPE(object.ptr()) == api().array_type) return false;
   const auto name = py::str("numpy.ma");
   const auto ma = py::reinterpret_steal<py::object>(PyImport_GetModule(name.ptr()));
   if (!ma) {
@@ -61,6 +60,9 @@ inline bool is_masked(py::handle object) {
 inline array_source read_array(py::handle object) {
   array_source source;
   source.array = reinterpret_cast<const array_object*>(object.ptr());
+  // Asked before anything is read, since a subclass may run Python code then, and change.
+  const bool masked = Py_TYPE(object.ptr()) != api().array_type &&
+                      find_dtype(source.array->descr) != nullptr && is_masked(object);
   source.dtype = find_dtype(source.array->descr);
   if (source.dtype == nullptr) {
     source.why = refusal::unsupported_dtype;
@@ -72,7 +74,7 @@ inline array_source read_array(py::handle object) {
   view.dtype = source.dtype->scalar_type;
   view.writable = (source.array->flags & array_flag::writeable) != 0;
   view.ndim = static_cast<std::size_t>(source.array->nd);
-  if (is_masked(object)) {
+  if (masked) {
     source.why = refusal::masked;
     return source;
   }
@@ -140,7 +142,7 @@ inline array_source require_array(py::handle object) {
   if (!object || !api().is_array(object)) {
     throw py::type_error(c10::str("expected np.ndarray (got ",
                                   object ? type_name(object) : "a null handle",
-                                  "). Pass an array, or copy other data with ndtorch::tensor."));
+                                  "). Pass an array, or take other data with ndtorch::as_tensor."));
   }
   array_source source = read_array(object);
   if (source.why != refusal::none) throw_refused(source);
@@ -152,6 +154,7 @@ inline array_source require_array(py::handle object) {
 inline py::array make_array(void* data, bool writable, at::IntArrayRef sizes,
                             at::IntArrayRef strides, array_descr* dtype, py::object base) {
   static_assert(sizeof(Py_ssize_t) == sizeof(std::int64_t), "ndtorch needs a 64-bit platform");
+  auto owned = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(dtype));
   check_interpreter();
   std::array<Py_ssize_t, max_ndim> byte_strides;
   const auto item = static_cast<std::size_t>(item_size(dtype));
@@ -162,9 +165,10 @@ inline py::array make_array(void* data, bool writable, at::IntArrayRef sizes,
   // NumPy allocates where the pointer is null, as that of an empty tensor may be.
   alignas(64) static char nothing[64];
   PyObject* const made = api().new_from_descr(
-      api().array_type, dtype, static_cast<int>(sizes.size()),
-      reinterpret_cast<const Py_ssize_t*>(sizes.data()), byte_strides.data(),
-      data != nullptr ? data : nothing, writable ? array_flag::writeable : 0, nullptr);
+      api().array_type, reinterpret_cast<array_descr*>(owned.release().ptr()),
+      static_cast<int>(sizes.size()), reinterpret_cast<const Py_ssize_t*>(sizes.data()),
+      byte_strides.data(), data != nullptr ? data : nothing, writable ? array_flag::writeable : 0,
+      nullptr);
   if (made == nullptr) throw_python_error();
   // PyArray_SetBaseObject would skip over a base that is itself a view; the original is wanted.
   reinterpret_cast<array_object*>(made)->base = base.release().ptr();

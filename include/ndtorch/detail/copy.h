@@ -73,7 +73,13 @@ inline target read_options(const at::TensorOptions& options) {
                                       ": take the device or pinned_memory out of the options."));
   }
   if (wanted.requires_grad && wanted.dtype) check_may_require_grad(*wanted.dtype);
-  if (wanted.device) check_device(*wanted.device);
+  if (wanted.device) {
+    check_device(*wanted.device);
+    // As in PyTorch, a device without a number is the current one.
+    if (!wanted.device->has_index() && !wanted.device->is_cpu() && !wanted.device->is_meta()) {
+      wanted.device = c10::impl::VirtualGuardImpl(wanted.device->type()).getDevice();
+    }
+  }
   return wanted;
 }
 

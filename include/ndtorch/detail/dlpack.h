@@ -4,6 +4,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/dlpack.h>
 #include <c10/core/ScalarType.h>
 #include <ndtorch/detail/copy_on_write.h>
@@ -92,11 +93,8 @@ inline DLDevice dlpack_device(at::Device device) {
     case at::kCPU:
       return {kDLCPU, 0};
     case at::kCUDA:
-#if defined(USE_ROCM)
-      return {kDLROCM, index};
-#else
-      return {kDLCUDA, index};
-#endif
+      // LibTorch for ROCm calls its devices cuda, and the macros of its build aren't known here.
+      return {at::detail::getCUDAHooks().hasROCM() ? kDLROCM : kDLCUDA, index};
     case at::kXPU:
       return {kDLOneAPI, index};
     case at::kMPS:
@@ -300,7 +298,7 @@ inline const DLPackExchangeAPI* exchange_table(py::handle type) {
     throw;
   }
   const py::error_already_set& error = *fetched;
-  const std::string text = py::str(error.value());
+  const std::string text = error_text(error);
   if (text == std::bad_alloc().what() || text.find("Failed to allocate a ") == 0 ||
       is_about_cpu_memory(text)) {
     throw out_of_memory(text);  // a RuntimeError in PyTorch
@@ -317,16 +315,26 @@ inline py::object default_stream(DLDeviceType type) {
   return py::none();
 }
 
+// The two items of a tuple or list, as the protocols return them; else no item.
+inline py::tuple pair_in(py::handle object) {
+  if (PyTuple_Check(object.ptr()) || PyList_Check(object.ptr())) {
+    auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(object.ptr()));
+    if (!items) throw_python_error();
+    if (items.size() == 2) return items;
+  }
+  return py::reinterpret_steal<py::tuple>(build_value("()").release());
+}
+
 // Asks an object for its memory with __dlpack__.
 inline at::Tensor call_dlpack(py::handle object) {
   const py::object device = object.attr("__dlpack_device__")();
-  const bool is_pair = PyTuple_Check(device.ptr()) && PyTuple_GET_SIZE(device.ptr()) == 2;
-  if (!is_pair || !PyLong_Check(PyTuple_GET_ITEM(device.ptr(), 0))) {
+  const py::tuple pair = pair_in(device);
+  if (pair.size() != 2 || !PyLong_Check(PyTuple_GET_ITEM(pair.ptr(), 0))) {
     throw py::type_error(c10::str("__dlpack_device__ of a ", type_name(object),
                                   " must return (device_type, device_id) (got ",
-                                  std::string(py::repr(device)), ")."));
+                                  utf8(py::repr(device)), ")."));
   }
-  const long code = PyLong_AsLong(PyTuple_GET_ITEM(device.ptr(), 0));
+  const long code = PyLong_AsLong(PyTuple_GET_ITEM(pair.ptr(), 0));
   if (code == -1 && PyErr_Occurred() != nullptr) throw_python_error();
   const auto type = static_cast<DLDeviceType>(code);
   const auto arguments = py::reinterpret_borrow<py::dict>(
@@ -379,11 +387,13 @@ inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
   return share_dlpack(std::move(owner));
 }
 
-// Memory that is offered to others: the structure that they get, and the tensor that it holds.
+// Memory that is offered to others: the structure that they get, and what keeps the memory. The tensor
+// would not do: it may be given another storage.
 template <class Managed>
 struct dlpack_offer {
-  at::Tensor tensor;
-  at::DataPtr read_only;  // memory that a first write takes from the tensor, but not from others
+  at::Storage storage;
+  at::DataPtr
+      read_only;  // or memory that a first write takes from the storage, but not from others
   std::vector<std::int64_t> sizes_and_strides;  // the tensor's own may change
   Managed managed;
 };
@@ -398,19 +408,17 @@ dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = fals
                                     ": DLPack has no such dtype. Convert the tensor first."));
   }
   auto offer = std::make_unique<dlpack_offer<Managed>>();
-  offer->tensor = tensor;
   auto& dims = offer->sizes_and_strides;
   dims.assign(tensor.sizes().begin(), tensor.sizes().end());
   dims.insert(dims.end(), tensor.strides().begin(), tensor.strides().end());
 
-  const bool read_only = is_versioned<Managed> && !may_be_written(tensor.storage());
+  const exported_memory memory = export_memory(tensor, /*others_may_write=*/!is_versioned<Managed>);
   DLTensor& described = offer->managed.dl_tensor;
-  with_python_errors([&] {
-    described.data =
-        read_only ? const_cast<void*>(tensor.const_data_ptr()) : tensor.mutable_data_ptr();
-  });
-  if (read_only) {
-    offer->read_only = hold_object(described.data, holder_of(tensor.storage()), tensor.device());
+  described.data = memory.data;
+  if (memory.writable) {
+    offer->storage = tensor.storage();
+  } else {
+    offer->read_only = hold_object(memory.data, memory.holder, tensor.device());
   }
   described.device = dlpack_device(tensor.device());
   described.ndim = static_cast<std::int32_t>(tensor.dim());
@@ -422,7 +430,7 @@ dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = fals
   tensor.storage().unsafeGetStorageImpl()->set_resizable(false);  // nobody would tell the others
   if constexpr (is_versioned<Managed>) {
     offer->managed.version = {DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION};
-    offer->managed.flags = (read_only ? DLPACK_FLAG_BITMASK_READ_ONLY : 0) |
+    offer->managed.flags = (memory.writable ? 0 : DLPACK_FLAG_BITMASK_READ_ONLY) |
                            (is_copy ? DLPACK_FLAG_BITMASK_IS_COPIED : 0);
   }
   offer->managed.manager_ctx = offer.get();

@@ -14,6 +14,10 @@
 #include <string>
 #include <utility>
 
+#if defined(NDTORCH_TORCH_PYTHON)  // set by the CMake target ndtorch::torch_python
+#include <torch/csrc/Exceptions.h>
+#endif
+
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
@@ -66,8 +70,15 @@ decltype(auto) with_python_errors(Function&& function) {
     const std::string text = error.what_without_backtrace();
     if (is_about_cpu_memory(text)) throw out_of_memory(text);
     throw std::runtime_error(text);
+#if defined(NDTORCH_TORCH_PYTHON)
+  } catch (::python_error& error) {  // of a __torch_dispatch__
+    error.restore();
+    throw_python_error();
+#endif
   }
 }
+
+inline std::string type_name(py::handle object) { return Py_TYPE(object.ptr())->tp_name; }
 
 // Whether the pending Python error says nothing of an object: an interrupt, or no memory.
 inline bool error_is_of_no_object() {
@@ -81,6 +92,22 @@ inline void clear_error() {
   PyErr_Clear();
 }
 
+// A str in UTF-8, whatever it holds: what UTF-8 has no form for, as in a file's name, is escaped.
+inline std::string utf8(const py::object& text) {
+  const auto bytes = py::reinterpret_steal<py::object>(
+      PyUnicode_AsEncodedString(text.ptr(), "utf-8", "backslashreplace"));
+  if (!bytes) throw_python_error();
+  return {PyBytes_AS_STRING(bytes.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.ptr()))};
+}
+
+// What an exception says. One whose text raises has its type's name alone.
+inline std::string error_text(const py::error_already_set& error) {
+  const auto text = py::reinterpret_steal<py::object>(PyObject_Str(error.value().ptr()));
+  if (text) return utf8(text);
+  clear_error();
+  return c10::str("a ", type_name(error.value()), " without a text");
+}
+
 // What a function returns, or what `refused` makes of the text of its exception. Throws on what isn't
 // about the object at hand: an interrupt, or no memory.
 template <class Function, class Refused>
@@ -89,7 +116,7 @@ auto value_or_refusal(Function&& function, Refused&& refused) {
     return std::forward<Function>(function)();
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
-    return std::forward<Refused>(refused)(std::string(py::str(error.value())));
+    return std::forward<Refused>(refused)(error_text(error));
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const device_out_of_memory&) {
@@ -119,8 +146,6 @@ inline void check_gil([[maybe_unused]] const char* function) {
 #endif
 }
 
-inline std::string type_name(py::handle object) { return Py_TYPE(object.ptr())->tp_name; }
-
 // "(3, 4)", as Python prints a tuple.
 template <class Int>
 std::string tuple_text(const Int* values, std::size_t count) {
@@ -131,7 +156,7 @@ std::string tuple_text(const Int* values, std::size_t count) {
 
 // "float32", ">f8", "[('x', '<f4')]".
 inline std::string dtype_text(const array_descr* dtype) {
-  return py::str(py::handle(reinterpret_cast<PyObject*>(const_cast<array_descr*>(dtype))));
+  return utf8(py::str(py::handle(reinterpret_cast<PyObject*>(const_cast<array_descr*>(dtype)))));
 }
 
 inline std::string describe(const array_object* array) {

@@ -1,6 +1,8 @@
 // Why a call of a function with several overloads failed: pybind11 prints the signatures only.
 #pragma once
 
+#include <c10/util/StringUtil.h>
+#include <ndtorch/detail/error.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <pybind11/pybind11.h>
 
@@ -42,10 +44,20 @@ class explanation {
     if (known != refusals_.end()) refusals_.erase(known);
   }
 
-  std::string text() const {
+  // `self` is no argument to who reads it.
+  std::string text(const py::args& args, const py::kwargs& kwargs, bool has_self) const {
     std::string text = refusals_.empty() ? "" : "\n\nWhy:";
-    for (const refused_argument& one : refusals_)
-      text += "\n    " + one.signature + ": " + one.reason;
+    for (const refused_argument& one : refusals_) {
+      text += "\n    ";
+      const auto is_it = [&](py::handle given) { return given.ptr() == one.argument; };
+      if (const auto at = std::find_if(args.begin(), args.end(), is_it); at != args.end()) {
+        text += c10::str("argument ", at - args.begin() + (has_self ? 0 : 1), ", ");
+      }
+      for (const auto& [name, value] : kwargs) {
+        if (is_it(value)) text += "argument " + utf8(py::str(name)) + ", ";
+      }
+      text += one.signature + ": " + one.reason;
+    }
     return text;
   }
 
@@ -75,13 +87,13 @@ inline constexpr char last_resort_name[] = "ndtorch.last_resort";
 
 // Calls the function once more to hear from the casters, and adds what they say to pybind11's error.
 inline py::object call_and_explain(py::handle function, const py::args& args,
-                                   const py::kwargs& kwargs) {
+                                   const py::kwargs& kwargs, bool has_self) {
   explanation why;
   try {
     return function(*args, **kwargs);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;
-    std::string text = py::str(error.value());
+    std::string text = error_text(error);
     if (text.find(last_resort_name) == std::string::npos) throw;  // from inside the function
     // The overload that explains is no way to call the function.
     for (auto name = text.find(last_resort_name); name != std::string::npos;
@@ -89,7 +101,7 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
       const std::size_t begin = text.rfind('\n', name);
       text.erase(begin, text.find('\n', name) - begin);
     }
-    throw py::type_error(text + why.text());
+    throw py::type_error(text + why.text(args, kwargs, has_self));
   }
 }
 
@@ -162,15 +174,15 @@ inline void add_last_resort(py::handle scope, const char* name) {
   // Stands for an argument that wasn't given. The function isn't held: it holds its overloads.
   const py::object nothing = py::module_::import("builtins").attr("object")();
   const py::cpp_function overload(
-      [function = py::handle(function), nothing](const last_resort& first,
-                                                 const last_resort& second, const py::args& rest,
-                                                 const py::kwargs& kwargs) {
+      [function = py::handle(function), nothing, is_method](
+          const last_resort& first, const last_resort& second, const py::args& rest,
+          const py::kwargs& kwargs) {
         py::list given;
         for (const last_resort* one : {&first, &second}) {
           if (!one->argument.is(nothing)) given.append(one->argument);
         }
         for (const py::handle& argument : rest) given.append(argument);
-        return call_and_explain(function, py::args(py::tuple(given)), kwargs);
+        return call_and_explain(function, py::args(py::tuple(given)), kwargs, is_method);
       },
       // Names that no keyword has, the first as long as the `self` that pybind11 cuts off for a
       // constructor's message.

@@ -28,7 +28,7 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-enum class holder_kind { none, torch_tensor, dlpack, cuda_array, buffer };
+enum class holder_kind { none, torch_tensor, dlpack, cuda_array, buffer, array_like };
 
 // An object can't be of a type whose module nobody has imported.
 inline bool is_torch_tensor(py::handle object) {
@@ -40,7 +40,18 @@ inline bool is_torch_tensor(py::handle object) {
   }
   // A module that is being imported just now may have no Tensor yet.
   const py::object type = py::getattr(torch, "Tensor", py::none());
-  return !type.is_none() && py::isinstance(object, type);
+  // By its real type: an object that merely claims another one has none of its memory.
+  return PyType_Check(type.ptr()) != 0 &&
+         PyObject_TypeCheck(object.ptr(), reinterpret_cast<PyTypeObject*>(type.ptr())) != 0;
+}
+
+// Whether a type's property says that this object has no such attribute, as of memory that is no GPU's.
+inline bool denies_attribute(py::handle object, const char* name) {
+  const auto found = py::reinterpret_steal<py::object>(PyObject_GetAttrString(object.ptr(), name));
+  if (found) return false;
+  const bool denied = PyErr_ExceptionMatches(PyExc_AttributeError) != 0;
+  clear_error();
+  return denied;
 }
 
 // In the order of what each way can say: DLPack knows of read-only memory, devices and streams.
@@ -50,8 +61,20 @@ inline holder_kind find_holder(py::handle object) {
   if (has_attribute(type, "__dlpack__")) {
     return is_torch_tensor(object) ? holder_kind::torch_tensor : holder_kind::dlpack;
   }
-  if (has_attribute(type, "__cuda_array_interface__")) return holder_kind::cuda_array;
-  return PyObject_CheckBuffer(object.ptr()) != 0 ? holder_kind::buffer : holder_kind::none;
+  if (has_attribute(type, "__cuda_array_interface__") &&
+      !denies_attribute(object, "__cuda_array_interface__")) {
+    return holder_kind::cuda_array;
+  }
+  if (PyObject_CheckBuffer(object.ptr()) != 0) return holder_kind::buffer;
+  for (const char* name : {"__array_struct__", "__array_interface__", "__array__"}) {
+    if (has_attribute(type, name)) return holder_kind::array_like;
+  }
+  return holder_kind::none;
+}
+
+// What NumPy makes an array of.
+inline bool is_read_by_numpy(holder_kind kind) {
+  return kind == holder_kind::buffer || kind == holder_kind::array_like;
 }
 
 // The memory of a buffer as an array, whose own description of it NumPy works out: the format
@@ -64,10 +87,17 @@ inline py::object buffer_array(py::handle object) {
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_ValueError) && !error.matches(PyExc_RuntimeError)) throw;
     throw py::type_error(c10::str("can't convert the buffer of a ", type_name(object),
-                                  " of format ", std::string(py::repr(memory.attr("format"))),
-                                  " and shape ", std::string(py::repr(memory.attr("shape"))), ". ",
-                                  std::string(py::str(error.value()))));
+                                  " of format ", utf8(py::repr(memory.attr("format"))),
+                                  " and shape ", utf8(py::repr(memory.attr("shape"))), ". ",
+                                  error_text(error)));
   }
+}
+
+// A buffer's memory, or what NumPy makes of an object that can be an array, such as a table of pandas:
+// its memory or a copy, which only the object knows.
+inline py::object array_of(py::handle object, holder_kind kind) {
+  return kind == holder_kind::buffer ? buffer_array(object)
+                                     : py::module_::import("numpy").attr("asarray")(object);
 }
 
 inline std::vector<std::int64_t> read_ints(py::handle sequence) {
@@ -84,7 +114,7 @@ inline std::vector<std::int64_t> read_ints(py::handle sequence) {
 inline strided_view read_cuda_array(const py::dict& interface) {
   const auto refuse = [&](const char* reason) {
     throw py::value_error(c10::str("can't share this __cuda_array_interface__: ", reason, " Got ",
-                                   std::string(py::repr(interface)), "."));
+                                   utf8(py::repr(interface)), "."));
   };
   for (const char* key : {"shape", "typestr", "data"}) {
     if (!interface.contains(key)) refuse("it lacks one of shape, typestr and data.");
@@ -106,7 +136,7 @@ inline strided_view read_cuda_array(const py::dict& interface) {
   strided_view view;
   view.dtype = entry->scalar_type;
   view.device = at::Device(at::kCUDA);
-  const auto data = interface["data"].cast<py::tuple>();
+  const py::tuple data = pair_in(interface["data"]);
   if (data.size() != 2) refuse("data must be (pointer, read-only flag).");
   view.data = PyLong_AsVoidPtr(py::object(data[0]).ptr());
   if (view.data == nullptr && PyErr_Occurred() != nullptr) throw_python_error();
@@ -174,6 +204,8 @@ inline at::Tensor share_cuda_array(py::handle object) {
         wait_for_default_stream(view.device);
       } else {
         // There is no way to wait for a foreign stream alone without CUDA's own headers.
+        // Not with the GIL: the device may be waiting for a callback in Python.
+        const gil_release without_gil;
         c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(view.device.index());
       }
     }
@@ -197,7 +229,7 @@ inline void check_torch_tensor(py::handle object) {
   }
   if (!object.attr("layout").is(py::module_::import("torch").attr("strided"))) {
     throw py::type_error(c10::str("can't share the memory of a tensor of layout ",
-                                  std::string(py::str(object.attr("layout"))),
+                                  utf8(py::str(object.attr("layout"))),
                                   ". Use Tensor.to_dense() first."));
   }
   if (object.attr("is_conj")().cast<bool>()) throw_conj();

@@ -119,6 +119,24 @@ inline void call_at_end(void (*function)()) {
   }
 }
 
+// Every extension module has a copy of these headers. What all of them have to have in common is that
+// of the module that came first, which leaves it in the interpreter's state. Needs the GIL.
+template <class Make>
+void* shared_by_modules(const char* name, const Make& make) {
+  PyObject* const state = PyInterpreterState_GetDict(PyInterpreterState_Get());
+  const py::str key(name);
+  PyObject* capsule = PyDict_GetItemWithError(state, key.ptr());
+  if (capsule == nullptr) {
+    if (PyErr_Occurred() != nullptr) throw_python_error();
+    const auto made = py::reinterpret_steal<py::object>(PyCapsule_New(make(), name, nullptr));
+    if (!made || PyDict_SetItem(state, key.ptr(), made.ptr()) != 0) throw_python_error();
+    capsule = made.ptr();
+  }
+  void* const address = PyCapsule_GetPointer(capsule, name);
+  if (address == nullptr) throw_python_error();
+  return address;
+}
+
 // Tensors and arrays keep addresses of this library's functions, by which they are let go.
 inline void never_unload_this_library() {
 #if __has_include(<dlfcn.h>) && defined(RTLD_NODELETE)

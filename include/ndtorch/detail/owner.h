@@ -42,9 +42,8 @@ inline void release_reference(void* object) {
 #endif
 }
 
-// The deleter's address marks a storage over a Python object's memory. Every extension module has
-// a copy of this header, so all of them use the deleter of the one that came first: the address
-// is left in the interpreter's state. Needs the GIL.
+// The deleter's address marks a storage over a Python object's memory. All extension modules use the
+// deleter of the one that came first. Needs the GIL.
 inline c10::DeleterFnPtr object_deleter() {
   static std::atomic<c10::DeleterFnPtr> shared{nullptr};
   c10::DeleterFnPtr deleter = shared.load(std::memory_order_acquire);
@@ -52,20 +51,8 @@ inline c10::DeleterFnPtr object_deleter() {
 
   follow_interpreter();
   call_at_end([] { shared = nullptr; });
-  static constexpr char name[] = "ndtorch.object_deleter";
-  PyObject* const state = PyInterpreterState_GetDict(PyInterpreterState_Get());
-  const py::str key(name);
-  PyObject* capsule = PyDict_GetItemWithError(state, key.ptr());
-  if (capsule == nullptr) {
-    if (PyErr_Occurred() != nullptr) throw_python_error();
-    const auto made = py::reinterpret_steal<py::object>(
-        PyCapsule_New(reinterpret_cast<void*>(&release_reference), name, nullptr));
-    if (!made || PyDict_SetItem(state, key.ptr(), made.ptr()) != 0) throw_python_error();
-    capsule = made.ptr();
-  }
-  void* const address = PyCapsule_GetPointer(capsule, name);
-  if (address == nullptr) throw_python_error();
-  deleter = reinterpret_cast<c10::DeleterFnPtr>(address);
+  deleter = reinterpret_cast<c10::DeleterFnPtr>(shared_by_modules(
+      "ndtorch.object_deleter", [] { return reinterpret_cast<void*>(&release_reference); }));
   shared.store(deleter, std::memory_order_release);
   return deleter;
 }
@@ -80,7 +67,8 @@ inline at::DataPtr hold_object(void* data, PyObject* object, at::Device device) 
 }
 
 // The object whose memory a storage shares, borrowed; nullptr where the storage's memory is
-// LibTorch's own, from the start or since a first write. Needs the GIL.
+// LibTorch's own, from the start or since a first write, which another thread must not be at (see
+// memory_of in copy_on_write.h). Needs the GIL.
 inline PyObject* holder_of(const at::Storage& storage) {
   const at::DataPtr& data = storage.data_ptr();
   return data.get_deleter() == object_deleter() ? static_cast<PyObject*>(data.get_context())
@@ -97,13 +85,6 @@ inline bool may_be_written(PyObject* holder) {
   }
   if (PyMemoryView_Check(holder)) return PyMemoryView_GET_BUFFER(holder)->readonly == 0;
   return std::strcmp(PyCapsule_GetName(holder), writable_capsule) == 0;
-}
-
-// Whether writing to the storage's memory is right as it stands: not where it is still that of a
-// read-only object, which a first write leaves.
-inline bool may_be_written(const at::Storage& storage) {
-  PyObject* const holder = holder_of(storage);
-  return holder == nullptr || may_be_written(holder);
 }
 
 // A Python object that keeps a storage alive. The storage may not grow any more: that would move

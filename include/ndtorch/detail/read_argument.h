@@ -27,7 +27,7 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-enum class mismatch { none, dtype, device, ndim, sizes, order, read_only };
+enum class mismatch { none, dtype, device, ndim, sizes, order, read_only, lazy, no_memory };
 
 // Whether memory is dense, with its axes in this order. Axes of length 1 play no part, and neither do
 // any in an empty tensor.
@@ -69,9 +69,28 @@ inline bool has_order(at::IntArrayRef sizes, at::IntArrayRef strides, axis_order
   return mismatch::none;
 }
 
+// Who asks for a dtype or an order may read the memory itself: it has to be there, and to say what the
+// tensor means. (Tensors of others only: an array's memory always does.)
+inline mismatch check_memory(const requirements& wants, const at::Tensor& tensor) {
+  if (!wants.has_dtype() && wants.order == axis_order::kept) return mismatch::none;
+  if (is_dispatched_to_python(tensor)) return mismatch::no_memory;
+  // LibTorch itself says that these have no memory of the kind.
+  if (tensor.layout() != at::kStrided || !tensor.has_storage()) return mismatch::none;
+  if (tensor.is_conj() || tensor.is_neg() || tensor._is_zerotensor()) return mismatch::lazy;
+  const bool wants_none = wants.has_device && wants.device == at::kMeta;
+  const bool has_none =
+      tensor.storage().unsafeGetStorageImpl()->_mutable_data_ptr_no_checks().get() == nullptr;
+  return has_none && tensor.numel() > 0 && !wants_none ? mismatch::no_memory : mismatch::none;
+}
+
 inline mismatch check_argument(const requirements& wants, const at::Tensor& tensor, bool writable) {
-  return check_argument(wants, tensor.scalar_type(), tensor.device().type(), tensor.sizes(),
-                        tensor.strides(), writable);
+  const mismatch memory = check_memory(wants, tensor);
+  if (memory == mismatch::no_memory) return memory;
+  const at::IntArrayRef strides =
+      wants.order == axis_order::kept ? at::IntArrayRef() : tensor.strides();
+  const mismatch found = check_argument(wants, tensor.scalar_type(), tensor.device().type(),
+                                        tensor.sizes(), strides, writable);
+  return found != mismatch::none ? found : memory;
 }
 
 inline const char* numpy_name(at::ScalarType type) {
@@ -119,6 +138,15 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
     case mismatch::read_only:
       return text("expected memory that may be written, as the function writes into it") +
              " Pass a copy, array.copy(), and use it afterwards.";
+    case mismatch::lazy:
+      return text(
+                 "expected memory that says what the tensor means (got a tensor with the conj or "
+                 "neg bit, or of zeros without memory)") +
+             " Resolve it first, with tensor.resolve_conj().resolve_neg() or tensor.clone().";
+    case mismatch::no_memory:
+      return text("expected a tensor with memory of its own") +
+             " Pass a dense one with data, not a meta tensor or one of a subclass with "
+             "__torch_dispatch__.";
     case mismatch::none:
       break;
   }
@@ -129,7 +157,7 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
 // for subclasses, since those may raise when they are asked for a mask.
 [[gnu::always_inline]] inline bool share_exact_array(py::handle object, const requirements& wants,
                                                      at::Tensor& result) {
-  if (Py_TYPE(object.ptr()) != api().array_type) return false;
+  if (!object || Py_TYPE(object.ptr()) != api().array_type) return false;
   const array_source source = read_array(object);
   if (source.why != refusal::none) return false;
   const strided_view& view = source.view;
@@ -176,7 +204,8 @@ class argument_reader {
   }
 
   bool can_be_mended(mismatch found) const {
-    return may_copy_ && found != mismatch::ndim && found != mismatch::sizes;
+    return may_copy_ && found != mismatch::ndim && found != mismatch::sizes &&
+           found != mismatch::no_memory;
   }
 
   std::optional<at::Tensor> read_array_argument(py::handle array) {
@@ -203,8 +232,13 @@ class argument_reader {
 
   std::optional<at::Tensor> read_other(py::handle object) {
     const holder_kind kind = api().is_scalar(object) ? holder_kind::none : find_holder(object);
-    if (kind == holder_kind::buffer) return read_array_argument(buffer_array(object));
-    if (kind == holder_kind::none) return read_nested_argument(object);
+    if (kind == holder_kind::buffer || (kind == holder_kind::array_like && may_copy_)) {
+      return read_array_argument(array_of(object, kind));
+    }
+    // Of array_like nobody knows whether it would be a copy.
+    if (kind == holder_kind::none || kind == holder_kind::array_like) {
+      return read_nested_argument(object);
+    }
 
     at::Tensor tensor = share_holder(object, kind);
     const mismatch found = check_argument(wants_, tensor, may_be_written(tensor.storage()));

@@ -94,8 +94,8 @@ class nested_reader {
     } else if (PyComplex_Check(object.ptr())) {
       add_leaf({py::reinterpret_borrow<py::object>(object), {}},
                promotes_ ? default_complex_dtype() : data_.dtype, depth);
-    } else if (const holder_kind kind = find_holder(object); kind == holder_kind::buffer) {
-      read(buffer_array(object), depth);
+    } else if (const holder_kind kind = find_holder(object); is_read_by_numpy(kind)) {
+      read(array_of(object, kind), depth);
     } else if (kind != holder_kind::none) {
       at::Tensor tensor = share_holder(object, kind).detach();
       const auto ndim = static_cast<std::size_t>(tensor.dim());
@@ -109,18 +109,19 @@ class nested_reader {
 
  private:
   void read_sequence(py::handle object, std::size_t depth) {
-    if (PyUnicode_Check(object.ptr()) || !PySequence_Check(object.ptr())) {
+    if (PyUnicode_Check(object.ptr()) || PySequence_Check(object.ptr()) == 0 ||
+        has_attribute(py::type::handle_of(object), "keys")) {  // a mapping
       throw py::type_error(
           c10::str("can't convert an object of type '", type_name(object),
                    "' to a tensor. Pass an array, a number, or a nested sequence of these."));
     }
-    if (PySequence_Size(object.ptr()) < 0) throw_python_error();
-    const auto items =
-        py::reinterpret_steal<py::object>(PySequence_Fast(object.ptr(), "not a sequence"));
-    if (!items) throw_python_error();
+    const py::object items = items_of(object);
     const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
     enter(object, count, depth);
-    if (count == 0) finish_shape(depth + 1, type_name(object));
+    if (count == 0) {
+      finish_shape(depth + 1, type_name(object));
+      promote(c10::get_default_dtype_as_scalartype());
+    }
     for (Py_ssize_t i = 0; i < count; ++i) {
       // A list is read in place, and reading an item may shorten it.
       if (PySequence_Fast_GET_SIZE(items.ptr()) != count) {
@@ -130,6 +131,23 @@ class nested_reader {
           py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items.ptr(), i));
       read(item, depth + 1);
     }
+  }
+
+  // A list or a tuple. Of other sequences as many items as they say, by their numbers: what an iteration
+  // gives may be something else, such as a table's columns.
+  static py::object items_of(py::handle sequence) {
+    if (PyList_Check(sequence.ptr()) || PyTuple_Check(sequence.ptr())) {
+      return py::reinterpret_borrow<py::object>(sequence);
+    }
+    const Py_ssize_t count = PySequence_Size(sequence.ptr());
+    if (count < 0) throw_python_error();
+    auto items = py::reinterpret_steal<py::object>(PyList_New(0));
+    if (!items) throw_python_error();
+    for (Py_ssize_t i = 0; i < count; ++i) {
+      const auto item = py::reinterpret_steal<py::object>(PySequence_GetItem(sequence.ptr(), i));
+      if (!item || PyList_Append(items.ptr(), item.ptr()) != 0) throw_python_error();
+    }
+    return items;
   }
 
   // The axis at `depth` has `size` items here; everywhere else it must have as many.
@@ -165,12 +183,16 @@ class nested_reader {
 
   void add_leaf(nested_data::leaf leaf, at::ScalarType dtype, std::size_t depth) {
     finish_shape(depth, leaf.object ? type_name(leaf.object) : "tensor");
+    promote(dtype);
+    data_.leaves.push_back(std::move(leaf));
+  }
+
+  void promote(at::ScalarType dtype) {
     if (data_.dtype == at::ScalarType::Undefined) {
       data_.dtype = dtype;
     } else if (promotes_ && data_.dtype != dtype) {
       data_.dtype = with_python_errors([&] { return c10::promoteTypes(data_.dtype, dtype); });
     }
-    data_.leaves.push_back(std::move(leaf));
   }
 
   static constexpr const char* ragged =
@@ -234,7 +256,7 @@ T element_of(PyObject* object, at::ScalarType dtype) {
     } catch (const std::runtime_error&) {
       throw std::runtime_error(c10::str(
           "value cannot be converted to type ", find_dtype(dtype)->name, " without overflow. Got ",
-          std::string(py::repr(object)), ". Ask for a dtype that holds it."));
+          utf8(py::repr(object)), ". Ask for a dtype that holds it."));
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <c10/util/SmallVector.h>
 #include <ndtorch/detail/allocate.h>
 #include <ndtorch/detail/parallel.h>
+#include <ndtorch/detail/strided_view.h>
 
 #if defined(__x86_64__)
 #include <tmmintrin.h>
@@ -135,10 +136,12 @@ class strided_reader {
   }
 
   // Elements [begin, end), counted in the dense order, to `target`.
+  // Doesn't throw, as for_pieces() asks.
   void read(std::byte* target, std::int64_t begin, std::int64_t end) const {
+    if (begin == end) return;
     std::int64_t left = (end - begin) * words_per_element_;
     std::int64_t index = begin * words_per_element_;
-    c10::SmallVector<std::int64_t, 8> position;
+    c10::SmallVector<std::int64_t, max_ndim + 1> position;  // one more in a complex number
     const std::byte* source = source_;
     for (const axis& each : axes_) {
       position.push_back(index % each.size);

@@ -55,6 +55,12 @@ inline bool is_plain_cpu_tensor(const at::Tensor& tensor) {
                                  ". Merge some with Tensor.flatten() or Tensor.reshape()."));
 }
 
+// Whether it is of a subclass of torch.Tensor with __torch_dispatch__, which may mean something else
+// than its memory says, or have none.
+inline bool is_dispatched_to_python(const at::Tensor& tensor) {
+  return tensor.unsafeGetTensorImpl()->is_python_dispatch();
+}
+
 // What NumPy has no form for, on any device: no later step of a conversion could mend it.
 inline void check_layout(const at::Tensor& tensor) {
   if (is_plain_cpu_tensor(tensor)) {
@@ -77,6 +83,12 @@ inline void check_layout(const at::Tensor& tensor) {
                                   "tensor of shape ",
                                   tensor.sizes(), ", dtype ", tensor.scalar_type(), ", device ",
                                   tensor.device(), "."));
+  }
+  if (is_dispatched_to_python(tensor)) {
+    throw std::runtime_error(
+        ".numpy() is not supported for tensor subclasses. Its __torch_dispatch__ says what this "
+        "one "
+        "means: convert the plain tensor inside.");
   }
   if (tensor.dim() > static_cast<std::int64_t>(max_ndim)) throw_too_many_dimensions(tensor);
 }
@@ -146,19 +158,6 @@ inline void check_shareable(const at::Tensor& tensor) {
 
 inline bool may_overlap(const at::Tensor& tensor) {
   return !tensor.is_non_overlapping_and_dense() && axes_may_overlap(tensor);
-}
-
-// The memory of a tensor that has passed the checks above. Where it is to be written, a storage that
-// copies on write gets its own memory here; const_data_ptr() is the only access that leaves it shared.
-inline void* memory_of(const at::Tensor& tensor, bool writable) {
-  void* const data = with_python_errors([&] {
-    return writable ? tensor.mutable_data_ptr() : const_cast<void*>(tensor.const_data_ptr());
-  });
-  if (data == nullptr && tensor.numel() > 0) {
-    throw std::runtime_error(c10::str("can't convert a tensor without memory to numpy. Got ",
-                                      describe(tensor), ". Use Tensor.clone() first."));
-  }
-  return data;
 }
 
 }  // namespace detail
