@@ -392,8 +392,7 @@ inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
 template <class Managed>
 struct dlpack_offer {
   at::Storage storage;
-  at::DataPtr
-      read_only;  // or memory that a first write takes from the storage, but not from others
+  at::DataPtr read_only;  // or this, which a first write takes from the storage only
   std::vector<std::int64_t> sizes_and_strides;  // the tensor's own may change
   Managed managed;
 };
