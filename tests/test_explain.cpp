@@ -86,6 +86,8 @@ TEST(explain, says_how_the_memory_of_other_objects_is_had) {
        "a list\n  as_tensor: copies what it holds: a tensor of shape [2], strides [1] elements, "
        "dtype Long, device cpu"},
       {"b'1234'", "a bytes, a buffer: as_tensor reads it as\nan array of shape (4,), strides (1,)"},
+      {"type('table', (), {'__array__': lambda self, *_, **__: np.zeros(3)})()",
+       "a table: as_tensor reads it, with np.asarray(), as\nan array of shape (3,)"},
       {"type('producer', (), {'__dlpack__': lambda self, **k: np.zeros(3).__dlpack__(**k), "
        "'__dlpack_device__': lambda self: (1, 0)})()",
        "a producer\n  as_tensor: shares its memory by __dlpack__: a tensor of shape [3]"},

@@ -58,18 +58,19 @@ inline bool apply(on_read_only policy, const array_source& source) {
   return true;
 }
 
-inline at::Tensor view_of(py::handle array, const strided_view& view) {
+// What handles a warning may change the array, so it is read once more. (Apart, for the speed of others.)
+[[gnu::noinline]] inline at::Tensor share_after_warning(py::handle array) {
+  const strided_view view = require_array(array).view;
   return make_tensor(view, hold_object(view.data, array.ptr(), view.device));
 }
 
 // The array's memory as a tensor. Nothing is taken before all checks have passed.
 inline at::Tensor share(py::handle array, const array_source& source, on_read_only policy) {
   if (source.why != refusal::none) throw_refused(source);
-  if (source.view.writable) return view_of(array, source.view);
-  if (!apply(policy, source))
-    return view_of(array, require_array(array).view);  // after the warning
-  at::Tensor tensor = view_of(array, source.view);
-  make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
+  const strided_view& view = source.view;
+  if (!view.writable && !apply(policy, source)) return share_after_warning(array);
+  at::Tensor tensor = make_tensor(view, hold_object(view.data, array.ptr(), view.device));
+  if (!view.writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
   return tensor;
 }
 

@@ -305,6 +305,9 @@ void a_fork_while_a_thread_writes() {
   const py::scoped_interpreter python;
   at::Tensor first = read_only_view();
   at::Tensor second = read_only_view();
+  const at::Tensor before = read_only_view();
+  // Leaves its array for the interpreter to let go.
+  std::thread([&] { before.mutable_data_ptr(); }).join();
   slow_allocator slow;
   c10::Allocator* const usual = c10::GetCPUAllocator();
   c10::SetCPUAllocator(&slow);
@@ -312,6 +315,7 @@ void a_fork_while_a_thread_writes() {
   while (!allocates) std::this_thread::yield();
   fork_and_wait([&] {
     c10::SetCPUAllocator(usual);
+    const py::gil_scoped_release without_gil;
     second.mutable_data_ptr();
   });
   thread.join();

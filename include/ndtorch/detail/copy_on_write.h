@@ -160,10 +160,12 @@ inline void make_copy_on_write(c10::StorageImpl& storage) {
   storage.set_materializer(&move_to_own_memory);
 }
 
-// Keeps other threads from moving the storage. Needs the GIL, which is given up while it waits: a
+// Whether another thread may be moving the storage, now or at any time.
+inline bool may_move(const c10::StorageImpl& storage) { return storage.has_materializer(); }
+
+// Nobody moves a storage while the lock is held. Needs the GIL, which is given up while it waits: a
 // first write may take long.
-inline std::unique_lock<std::mutex> keep_in_place(const at::Storage& storage) {
-  if (!storage.unsafeGetStorageImpl()->has_materializer()) return {};  // nor will it move again
+inline std::unique_lock<std::mutex> keep_in_place() {
   std::unique_lock<std::mutex> lock(moving(), std::try_to_lock);
   while (!lock) {
     {
@@ -182,7 +184,8 @@ inline void make_copy_on_write(c10::StorageImpl& storage) {
   storage.set_throw_on_mutable_data_ptr();
 }
 
-inline std::unique_lock<std::mutex> keep_in_place(const at::Storage&) { return {}; }
+inline bool may_move(const c10::StorageImpl&) { return false; }
+inline std::unique_lock<std::mutex> keep_in_place() { return {}; }
 
 #endif
 
@@ -195,17 +198,17 @@ struct storage_memory {
 };
 
 inline storage_memory memory_of(const at::Storage& storage) {
+  const auto read = [&] { return storage_memory{storage.data(), holder_of(storage)}; };
+  if (!may_move(*storage.unsafeGetStorageImpl())) return read();
   object_deleter();  // may run Python code the first time it is asked for: not under the lock
-  return with_python_errors([&] {
-    const auto lock = keep_in_place(storage);
-    return storage_memory{storage.data(), holder_of(storage)};
-  });
+  const auto lock = keep_in_place();
+  return read();
 }
 
 // Whether writing to the storage's memory is right as it stands: not where it is still that of a
 // read-only object, which a first write leaves.
 inline bool may_be_written(const at::Storage& storage) {
-  PyObject* const holder = memory_of(storage).holder;
+  PyObject* const holder = with_python_errors([&] { return memory_of(storage).holder; });
   return holder == nullptr || may_be_written(holder);
 }
 
@@ -219,19 +222,24 @@ struct exported_memory {
 // The memory of a tensor that means what its memory says. Where it is read-only and `others_may_write`,
 // the tensor gets memory of its own first. const_data_ptr() is the only access that leaves it shared.
 inline exported_memory export_memory(const at::Tensor& tensor, bool others_may_write = false) {
-  const at::Storage& storage = with_python_errors([&]() -> auto& { return tensor.storage(); });
-  const storage_memory memory = memory_of(storage);
-  if (memory.data == nullptr && tensor.numel() > 0) {
-    throw std::runtime_error(c10::str("can't export a tensor without memory. Got ",
-                                      describe(tensor), ". Use Tensor.clone() first."));
-  }
-  if (!others_may_write && memory.holder != nullptr && !may_be_written(memory.holder)) {
+  return with_python_errors([&]() -> exported_memory {
+    const at::Storage& storage = tensor.storage();
+    storage_memory memory = memory_of(storage);
+    const bool writable =
+        memory.holder == nullptr || others_may_write || may_be_written(memory.holder);
+    if (writable) {
+      memory.data = storage.mutable_data();
+      // The memory of an array that became writable since it came has been left just now.
+      if (memory.holder != nullptr) memory.holder = holder_of(storage);
+    }
+    if (memory.data == nullptr) {
+      if (tensor.numel() == 0) return {nullptr, memory.holder, writable};
+      throw std::runtime_error(c10::str("can't export a tensor without memory. Got ",
+                                        describe(tensor), ". Use Tensor.clone() first."));
+    }
     const auto offset = static_cast<std::size_t>(tensor.storage_offset()) * tensor.itemsize();
-    return {static_cast<char*>(const_cast<void*>(memory.data)) + offset, memory.holder, false};
-  }
-  void* const data = with_python_errors([&] { return tensor.mutable_data_ptr(); });
-  // The memory of an array that became writable since it came has been left just now.
-  return {data, memory.holder == nullptr ? nullptr : holder_of(storage), true};
+    return {static_cast<char*>(const_cast<void*>(memory.data)) + offset, memory.holder, writable};
+  });
 }
 
 }  // namespace detail
