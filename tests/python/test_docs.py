@@ -80,7 +80,7 @@ def test_a_page_shows_commands_that_something_runs(page):
     indented = re.findall(r"(?<=\n)\n((?:    \S[^\n]*\n)+)", re.sub(
         r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL))
     lines = [line.split("  #")[0].strip() for block in code(page, "sh") + indented
-             for line in block.splitlines()]
+             for line in re.sub(r"\\\n *", "", block).splitlines()]
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     scripts = [path.read_text() for path in
                [ROOT / "Makefile", *(ROOT / "tests/consumers").glob("*.py"), *(ROOT / "tools").iterdir()]
