@@ -201,6 +201,15 @@ TEST(to_dlpack, is_read_by_numpy_and_torch) {
   }
 }
 
+// Nothing is there to be aligned.
+TEST(to_dlpack, of_no_elements_at_an_odd_address_is_read_too) {
+  const py::array odd = array("np.ndarray((3, 0), 'i8', bytearray(9), 1)");
+  ASSERT_NE(reinterpret_cast<std::uintptr_t>(odd.data()) % 8, 0U);
+  const at::Tensor tensor = ndtorch::from_numpy(odd);
+  const at::Tensor again = ndtorch::as_tensor(ndtorch::to_dlpack(tensor));
+  EXPECT_EQ(facts_of(again), facts_of(tensor));
+}
+
 TEST(to_dlpack, is_read_by_ndtorch) {
   const at::Tensor tensor = at::arange(6).view({2, 3});
   const at::Tensor again = ndtorch::as_tensor(ndtorch::to_dlpack(tensor));

@@ -232,8 +232,8 @@ inline exported_memory export_memory(const at::Tensor& tensor, bool others_may_w
       // The memory of an array that became writable since it came has been left just now.
       if (memory.holder != nullptr) memory.holder = holder_of(storage);
     }
+    if (tensor.numel() == 0) return {nullptr, memory.holder, writable};  // as LibTorch's data_ptr()
     if (memory.data == nullptr) {
-      if (tensor.numel() == 0) return {nullptr, memory.holder, writable};
       throw std::runtime_error(c10::str("can't export a tensor without memory. Got ",
                                         describe(tensor), ". Use Tensor.clone() first."));
     }

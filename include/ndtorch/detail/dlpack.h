@@ -188,7 +188,7 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
     view.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
   }
   if (view.data == nullptr && view.nbytes > 0) throw_refused(tensor, "its data pointer is null.");
-  if (view.device.is_cpu() && !is_aligned(view.data, entry->item_size)) {
+  if (view.device.is_cpu() && view.nbytes > 0 && !is_aligned(view.data, entry->item_size)) {
     throw_refused(tensor, "the data is not aligned for its dtype.");
   }
   return view;
