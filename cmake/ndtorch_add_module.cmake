@@ -1,6 +1,7 @@
 # ndtorch_add_module(<name> <source>...): a Python extension module that uses ndtorch. Arguments are
 # those of pybind11_add_module, which it calls: hidden symbols, Python's own file name, and LTO in an
-# optimised build (without a CMAKE_BUILD_TYPE it says that nothing is optimised). It finds LibTorch through its RPATH, so Python need not import torch first:
+# optimised build. Without a CMAKE_BUILD_TYPE it says that nothing is optimised. The module finds LibTorch
+# through its RPATH, so Python need not import torch first:
 #
 # - in the build tree, and after `cmake --install`, through LibTorch's path;
 # - in a wheel that scikit-build-core builds, in the folder `torch` beside the module or beside the

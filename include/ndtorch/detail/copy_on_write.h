@@ -31,9 +31,8 @@ namespace [[gnu::visibility("hidden")]] detail {
 
 #if __has_include(<c10/core/StorageMaterializer.h>)
 
-// What all writes on all threads have in common.
+// The objects that first writes have left, and that wait for the interpreter to let them go.
 struct first_writes {
-  // Objects that wait for the interpreter to let them go.
   std::mutex mutex;
   std::vector<PyObject*> objects;
   bool is_asked = false;  // whether the interpreter will call release_waiting()

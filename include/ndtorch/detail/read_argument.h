@@ -232,13 +232,11 @@ class argument_reader {
 
   std::optional<at::Tensor> read_other(py::handle object) {
     const holder_kind kind = api().is_scalar(object) ? holder_kind::none : find_holder(object);
-    if (kind == holder_kind::buffer || (kind == holder_kind::array_like && may_copy_)) {
-      return read_array_argument(array_of(object, kind));
-    }
-    // Of array_like nobody knows whether it would be a copy.
-    if (kind == holder_kind::none || kind == holder_kind::array_like) {
+    // Of an array_like nobody knows whether it would be a copy.
+    if (kind == holder_kind::none || (kind == holder_kind::array_like && !may_copy_)) {
       return read_nested_argument(object);
     }
+    if (is_read_by_numpy(kind)) return read_array_argument(array_of(object, kind));
 
     at::Tensor tensor = share_holder(object, kind);
     const mismatch found = check_argument(wants_, tensor, may_be_written(tensor.storage()));
