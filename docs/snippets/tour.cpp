@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
+#include <utility>
 
 namespace py = pybind11;
 
@@ -72,7 +73,7 @@ PYBIND11_MODULE(tour, module) {
   // LibTorch's own errors, in this module, without the C++ backtrace.
   py::register_local_exception_translator([](std::exception_ptr thrown) {
     try {
-      std::rethrow_exception(thrown);
+      std::rethrow_exception(std::move(thrown));
     } catch (const c10::Error& error) {
       PyErr_SetString(PyExc_RuntimeError, error.what_without_backtrace());
     }
