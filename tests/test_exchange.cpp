@@ -334,10 +334,11 @@ TEST(to_dlpack, keeps_read_only_memory_for_the_consumer) {
   py::object bytes = eval("b'some bytes of its own'[:-1]");
   const py::handle source = bytes;
   for (const bool from_array : {true, false}) {
-    const at::Tensor tensor =
+    at::Tensor tensor =
         from_array ? ndtorch::as_tensor(bytes) : ndtorch::frombuffer(bytes, at::kByte);
     py::object reader = eval("np.from_dlpack(x)", py::arg("x") = ndtorch::to_dlpack(tensor));
     tensor.zero_();
+    tensor.reset();
     EXPECT_EQ(references(source), 2);
     EXPECT_TRUE(is_true("bytes(x[:4]) == b'some'", reader));
     reader = py::none();

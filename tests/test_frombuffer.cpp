@@ -115,9 +115,10 @@ TEST(frombuffer, leaves_a_read_only_buffer_as_it_is) {
 TEST(frombuffer, keeps_read_only_memory_for_the_array_that_reads_it) {
   py::object source = eval("b'some bytes of its own'[:-1]");
   const py::handle bytes = source;
-  const at::Tensor tensor = ndtorch::frombuffer(source, at::kByte);
+  at::Tensor tensor = ndtorch::frombuffer(source, at::kByte);
   py::object view = ndtorch::numpy(tensor);
   tensor.zero_();
+  tensor.reset();
   EXPECT_EQ(references(bytes), 2);
   view = py::none();
   EXPECT_EQ(references(bytes), 1);

@@ -193,9 +193,10 @@ TEST(as_tensor_of_a_buffer, keeps_the_memory) {
 TEST(as_tensor_of_a_buffer, that_was_exported_outlives_the_tensors_first_write) {
   py::object bytes = eval("b'some bytes of its own'[:-1]");
   const py::handle name = bytes;
-  const at::Tensor tensor = ndtorch::as_tensor(bytes);
+  at::Tensor tensor = ndtorch::as_tensor(bytes);
   py::array exported = ndtorch::numpy(tensor);
   tensor.zero_();
+  tensor.reset();
   EXPECT_EQ(references(name), 2);
   EXPECT_TRUE(is_true("bytes(x[:4]) == b'some'", exported));
   exported.release().dec_ref();

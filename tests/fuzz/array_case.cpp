@@ -114,14 +114,14 @@ conversion of_from_numpy("from_numpy"), of_from_numpy_error("from_numpy, error")
     of_sequence("tensor, sequence"), of_list("tensor, list of numbers"),
     of_memoryview("as_tensor, memoryview"), of_typed("tensor_t"), of_caster("tensor_t, caster");
 
-// A tensor of a read-only array leaves it with the first write, and the array stays as it is.
+// A tensor of a read-only array leaves its memory with the first write, and holds the array still.
 void expect_copy_on_write(const checked_array& array, const at::Tensor& tensor) {
   const void* const shared = tensor.storage().data();
   const Py_ssize_t held = Py_REFCNT(array.of().object.ptr());
   if (tensor.storage().nbytes() > (1 << 16)) return;
   tensor.mutable_data_ptr();
   expect(tensor.nbytes() == 0 || tensor.storage().data() != shared, "the write went to the array");
-  expect(Py_REFCNT(array.of().object.ptr()) == held - 1, "the array is held after the write");
+  expect(Py_REFCNT(array.of().object.ptr()) == held, "the write let the array go");
   if (array.has_elements()) {
     expect(same_bytes(elements_of(tensor), array.of().native), "the write changed the elements");
   }

@@ -16,11 +16,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <utility>
-#include <vector>
 
 #if __has_include(<pthread.h>)
 #include <pthread.h>
@@ -31,38 +32,18 @@ namespace [[gnu::visibility("hidden")]] detail {
 
 #if __has_include(<c10/core/StorageMaterializer.h>)
 
-// The objects that first writes have left, and that wait for the interpreter to let them go.
-struct first_writes {
-  std::mutex mutex;
-  std::vector<PyObject*> objects;
-  bool is_asked = false;  // whether the interpreter will call release_waiting()
-
-  static first_writes& instance() {
-    static auto* const only = [] {
-      auto* const made = new first_writes;  // for good: writes may come late in an exit
-#if __has_include(<pthread.h>)
-      // A fork waits for the lock: in the child process nobody would give it back.
-      const auto lock = [] { instance().mutex.lock(); };
-      const auto unlock = [] { instance().mutex.unlock(); };
-      pthread_atfork(lock, unlock, unlock);
-#endif
-      return made;
-    }();
-    return *only;
-  }
-};
-
 // Taken by who moves a storage, and by who looks whose memory it is. Modules look at each other's
-// tensors, so all have one lock. Nobody asks for the GIL under it. The first call, by who makes a
-// storage that can be moved, needs the GIL.
+// tensors, so all have one lock. Nobody waits for it with the GIL: under it an allocator of a device may
+// ask for that. The first call, by who makes a storage that can be moved, needs the GIL.
 inline std::mutex& moving() {
   static std::atomic<std::mutex*> shared{nullptr};
   if (std::mutex* const found = shared.load(std::memory_order_acquire)) return *found;
   auto* const found = static_cast<std::mutex*>(shared_by_modules("ndtorch.moving", [] {
-    static std::mutex* made = nullptr;  // for good, and waited for by a fork, as above
+    static std::mutex* made = nullptr;  // for good: writes may come late in an exit
     if (made == nullptr) {
       made = new std::mutex;
 #if __has_include(<pthread.h>)
+      // A fork waits for the lock: in the child process nobody would give it back.
       const auto lock = [] { made->lock(); };
       const auto unlock = [] { made->unlock(); };
       pthread_atfork(lock, unlock, unlock);
@@ -74,30 +55,21 @@ inline std::mutex& moving() {
   return *found;
 }
 
-inline int release_waiting(void*) {
-  first_writes& waiting = first_writes::instance();
-  std::vector<PyObject*> objects;
-  {
-    const std::scoped_lock lock(waiting.mutex);
-    waiting.is_asked = false;
-    objects.swap(waiting.objects);
+// Nobody moves a storage while the lock is held. Needs the GIL, which is given up while it waits: a
+// first write may take long.
+inline std::unique_lock<std::mutex> keep_in_place() {
+  std::unique_lock<std::mutex> lock(moving(), std::try_to_lock);
+  while (!lock) {
+    {
+      const gil_release without_gil;
+      const std::scoped_lock until_free(moving());
+    }
+    lock.try_lock();
   }
-  for (PyObject* object : objects) Py_DECREF(object);
-  return 0;
+  return lock;
 }
 
-// Drops a reference without waiting for the GIL: the interpreter does it, a little later. It is
-// asked once for many objects, since its queue is short (32 calls). Where that is full, the next
-// object asks again.
-inline void release_later(void* object) {
-  first_writes& waiting = first_writes::instance();
-  const std::scoped_lock lock(waiting.mutex);
-  waiting.objects.push_back(static_cast<PyObject*>(object));
-  if (!waiting.is_asked) waiting.is_asked = Py_AddPendingCall(&release_waiting, nullptr) == 0;
-}
-
-// The storage's bytes in memory of LibTorch's. On a device they are there for what its current stream
-// does from now on.
+// The storage's bytes in memory of LibTorch's, where they are when this returns.
 inline at::DataPtr copy_of_memory(const c10::StorageImpl& storage) {
   const at::Device device = storage.device();
   const c10::DeviceGuard guard(device);
@@ -122,36 +94,48 @@ inline at::DataPtr copy_of_memory(const c10::StorageImpl& storage) {
   at::_ops::copy_::redispatch(
       c10::DispatchKeySet(c10::computeDispatchKey(at::kByte, at::kStrided, device)), target,
       borrow_tensor(bytes), /*non_blocking=*/true);
+  const c10::impl::VirtualGuardImpl streams(device.type());
+  streams.synchronizeStream(streams.getStream(device));
   return made;
 }
 
-// What was copied is its owner's again, who may give it to others: the device has to be done with it.
-inline void wait_for_copy(at::Device device) {
-  if (device.is_cpu()) return;
-  std::optional<gil_release> without_gil;
-  if (may_touch_objects()) without_gil.emplace();
-  const c10::impl::VirtualGuardImpl guard(device.type());
-  guard.synchronizeStream(guard.getStream(device));
-}
+// Where a storage has moved, and what it has left. That stays until the storage goes: an operator may
+// have taken a pointer to read there before it asked for the one to write through.
+struct moved_memory {
+  at::DataPtr own, left;
+
+  static void drop(void* self) {
+    const std::unique_ptr<moved_memory> moved(static_cast<moved_memory*>(self));
+    const at::Device device = moved->own.device();
+    if (device.is_cpu()) return;
+    // record_stream() knows only memory that is its allocator's own: other streams may be at this.
+    std::optional<gil_release> without_gil;
+    if (may_touch_objects()) without_gil.emplace();
+    try {
+      c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+    } catch (const std::exception&) {  // a device that fails has nobody at work
+    }
+  }
+};
 
 // LibTorch calls this before it hands out the first pointer to write through. That can be inside
 // a parallel region, on several threads at once and without the GIL, while a thread that has it
-// waits for the region to end: the object behind is therefore let go without waiting for the GIL.
+// waits for the region to end: it never waits for the GIL where it came without.
 inline void move_to_own_memory(c10::StorageImpl* storage) {
-  at::DataPtr shared;  // let go after the lock: that may run Python code
-  {
-    const std::scoped_lock lock(moving());
-    if (!storage->has_materializer()) return;  // another thread has moved it
-    shared = copy_of_memory(*storage);
-    // In this order: a thread that finds no hook must find the new memory. It looks without a lock,
-    // so it is this fence that holds the compiler to the order, as x86 holds itself.
-    std::swap(shared, storage->_mutable_data_ptr_no_checks());
-    std::atomic_signal_fence(std::memory_order_release);
-    storage->clear_materializer();
-  }
-  wait_for_copy(shared.device());
-  if (may_touch_objects()) return;
-  if (const interpreter_claim claim; claim) release_later(shared.release_context());
+  const at::Device device = storage->device();
+  std::optional<gil_release> without_gil;  // while a device copies
+  if (!device.is_cpu() && may_touch_objects()) without_gil.emplace();
+  const std::unique_lock lock = may_touch_objects() ? keep_in_place() : std::unique_lock(moving());
+  if (!storage->has_materializer()) return;  // another thread has moved it
+  auto moved = std::make_unique<moved_memory>();
+  moved->own = copy_of_memory(*storage);
+  void* const data = moved->own.get();
+  at::DataPtr& left = moved->left;
+  left = at::DataPtr(data, moved.release(), &moved_memory::drop, device);
+  // In this order: a thread that finds no hook must find the new memory. It looks without a lock.
+  std::swap(left, storage->_mutable_data_ptr_no_checks());
+  std::atomic_thread_fence(std::memory_order_release);
+  storage->clear_materializer();
 }
 
 inline void make_copy_on_write(c10::StorageImpl& storage) {
@@ -161,20 +145,6 @@ inline void make_copy_on_write(c10::StorageImpl& storage) {
 
 // Whether another thread may be moving the storage, now or at any time.
 inline bool may_move(const c10::StorageImpl& storage) { return storage.has_materializer(); }
-
-// Nobody moves a storage while the lock is held. Needs the GIL, which is given up while it waits: a
-// first write may take long.
-inline std::unique_lock<std::mutex> keep_in_place() {
-  std::unique_lock<std::mutex> lock(moving(), std::try_to_lock);
-  while (!lock) {
-    {
-      const gil_release without_gil;
-      const std::scoped_lock until_free(moving());
-    }
-    lock.try_lock();
-  }
-  return lock;
-}
 
 #else
 
@@ -189,8 +159,8 @@ inline std::unique_lock<std::mutex> keep_in_place() { return {}; }
 #endif
 
 // Whose memory a storage is on, as holder_of() says it, and where it begins; both of one moment, though
-// another thread may make the first write at any time. Needs the GIL: as long as it is kept, the
-// memory and its holder stay, even if they are the storage's no more.
+// another thread may make the first write at any time. They stay as long as the storage, even where they
+// are its own no more. Needs the GIL.
 struct storage_memory {
   const void* data;
   PyObject* holder;
