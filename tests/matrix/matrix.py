@@ -219,7 +219,10 @@ def run_tests(row, left_out, build, log, jobs):
     results.mkdir()
     # `left_out` are sections: which tests, and why.
     patterns = [name for section in left_out for name in section["tests"].split()]
-    environment = {**os.environ, **({"GTEST_FILTER": "-" + ":".join(patterns)} if patterns else {})}
+    # An embedded interpreter looks for packages beside the first Python of the PATH, too.
+    environment = {**os.environ,
+                   "PATH": f"{build.parent / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+                   **({"GTEST_FILTER": "-" + ":".join(patterns)} if patterns else {})}
     ended_badly = []
     for name in names:
         if name == "ends":
