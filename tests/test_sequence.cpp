@@ -1,6 +1,8 @@
 // ndtorch/from_numpy.h: what tensor, Tensor and as_tensor make of nested sequences. What they make
 // of the numbers inside is in test_number.cpp.
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
 #include <ndtorch/from_numpy.h>
 
 #include <cstddef>
@@ -294,6 +296,18 @@ rows = table()
     expect_elements(ndtorch::tensor(eval(expression)),
                     test::array(std::string("np.array(") + expression + ")"));
   }
+}
+
+// A row has keys(), and is a sequence all the same.
+TEST(sequences, may_be_a_databases_rows) {
+  const py::dict python = test::exec(R"(
+import sqlite3
+database = sqlite3.connect(':memory:')
+database.row_factory = sqlite3.Row
+rows = database.execute('select 1 as a, 2 as b union select 3, 4').fetchall()
+)");
+  const at::Tensor tensor = ndtorch::tensor(python["rows"]);
+  EXPECT_TRUE(at::equal(tensor, at::arange(1, 5).view({2, 2})));
 }
 
 TEST(sequences, that_are_empty_are_of_the_default_dtype_beside_others) {

@@ -158,6 +158,9 @@ const refused_tensor refused_tensors[] = {
      "first."},
     {"torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)", "TypeError",
      "can't share the memory of a nested tensor."},
+    {"torch.Tensor._make_subclass(type('odd', (torch.Tensor,), {'__torch_dispatch__': "
+     "classmethod(lambda *args: NotImplemented)}), torch.ones(3))",
+     "TypeError", "can't share the memory of a subclass with __torch_dispatch__, which needn't be"},
     {"torch._efficientzerotensor(3)", "ValueError", "its data pointer is null."},
     {"torch.ones(2, device='meta')", "RuntimeError", "Cannot pack tensors on meta"},
     {"torch.quantize_per_tensor(torch.ones(3), .1, 0, torch.quint8)", "RuntimeError",

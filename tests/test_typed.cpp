@@ -280,13 +280,15 @@ TEST(argument, an_order_that_is_written_must_be_there) {
       {"np.zeros((2, 3))", outcome::shared, outcome::shared},
       {"np.zeros((2, 3)).T", outcome::refused, outcome::refused,
        "expected memory in C order. Got an array of shape (3, 2), strides (8, 24) bytes, dtype "
-       "float64. Copy it first, with np.ascontiguousarray(array)."},
+       "float64. Copy it first, with np.ascontiguousarray(array). The function writes into that "
+       "copy: use it afterwards."},
   });
   expect_outcomes<double, f_contig>({
       {"np.zeros((2, 3)).T", outcome::shared, outcome::shared},
       {"np.zeros((2, 3))", outcome::refused, outcome::refused,
        "expected memory in Fortran order. Got an array of shape (2, 3), strides (24, 8) bytes, "
-       "dtype float64. Copy it first, with np.asfortranarray(array)."},
+       "dtype float64. Copy it first, with np.asfortranarray(array). The function writes into that "
+       "copy: use it afterwards."},
   });
 }
 

@@ -296,12 +296,14 @@ TEST(explain_mismatches, adds_a_reason_for_each_overload) {
   const std::string got =
       ". Got an array of shape (2,), strides (8,) bytes, dtype int64. Cast it first, for example "
       "with array.astype(";
-  expect_explained("m.overloaded(np.arange(2))",
-                   {"argument 1, " + signature<tensor_t<float>>() +
-                    ": expected dtype float32 (got int64)" + got + "'float32')."});
-  expect_explained("m.overloaded(np.arange(2), 3)",
-                   {"argument 1, " + signature<tensor_t<double>>() +
-                    ": expected dtype float64 (got int64)" + got + "'float64')."});
+  expect_explained(
+      "m.overloaded(np.arange(2))",
+      {"argument 1, " + signature<tensor_t<float>>() + ": expected dtype float32 (got int64)" +
+       got + "'float32'). The function writes into that copy: use it afterwards."});
+  expect_explained(
+      "m.overloaded(np.arange(2), 3)",
+      {"argument 1, " + signature<tensor_t<double>>() + ": expected dtype float64 (got int64)" +
+       got + "'float64'). The function writes into that copy: use it afterwards."});
   const std::string text =
       test::raised_by([] { explained().attr("overloaded")(eval("np.broadcast_to(0., 2)")); }).text;
   EXPECT_CONTAINS(text, "    2. (arg0: ");
@@ -456,9 +458,7 @@ TEST(explain_mismatches, refuses_what_pybind11_did_not_make) {
   EXPECT_TRUE(doc.equal(numpy.attr("array").attr("__doc__")));
   EXPECT_CONTAINS(refused(explained().attr("box"), "__str__"), "__str__ is no function");
   EXPECT_CONTAINS(refused(explained().attr("derived"), "method"), "method is no function");
-  const std::string missing =
-      message_of<py::error_already_set>([] { explain_mismatches(explained(), "not_there"); });
-  EXPECT_CONTAINS(missing, "AttributeError");
+  EXPECT_CONTAINS(refused(explained(), "not_there"), "not_there is no function");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // ndtorch/typed.h: a tensor_t's elements, tensor_t from at::Tensor, and results in Python
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_nested_tensor_from_tensor_list.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/to_sparse.h>
@@ -192,6 +193,31 @@ TEST(construction, refuses_an_undefined_tensor) {
   EXPECT_EQ(message_of<py::type_error>([] { tensor_t<>{at::Tensor()}; }),
             "expected a tensor (got an undefined one).");
   EXPECT_FALSE(tensor_t<float>().defined());
+}
+
+TEST(construction, refuses_a_nested_tensor) {
+  const at::Tensor nested = at::_nested_tensor_from_tensor_list({at::ones({2}), at::ones({3})});
+  EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<>{nested}; }),
+                  "expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor()");
+}
+
+// What mdspan() asks, which few standard libraries have.
+TEST(layout_stride, has_axes_that_step_over_those_with_smaller_steps) {
+  const auto strides_of = [](const char* expression) {
+    const at::Tensor tensor = ndtorch::from_numpy(eval(expression));
+    std::vector<std::int64_t> strides(static_cast<std::size_t>(tensor.dim()));
+    if (!ndtorch::detail::layout_stride_of(tensor, strides.data())) strides.clear();
+    return strides;
+  };
+  using vector = std::vector<std::int64_t>;
+  EXPECT_EQ(strides_of("np.zeros((2, 3, 4))"), (vector{12, 4, 1}));
+  EXPECT_EQ(strides_of("np.zeros((2, 3, 4)).T"), (vector{1, 4, 12}));
+  EXPECT_EQ(strides_of("np.zeros((2, 6))[:, ::2]"), (vector{6, 2}));
+  EXPECT_EQ(strides_of("np.broadcast_to(np.zeros(3), (1, 3))"), (vector{1, 1}));
+  EXPECT_EQ(strides_of("np.broadcast_to(np.zeros((0, 1)), (0, 3))"), (vector{3, 1}));
+  EXPECT_EQ(strides_of("np.zeros((2, 5))[:, ::2]"), vector()) << "each element has its place";
+  EXPECT_EQ(strides_of("np.broadcast_to(np.zeros(3), (2, 3))"), vector());
+  EXPECT_EQ(strides_of("np.lib.stride_tricks.sliding_window_view(np.zeros(4), 2)"), vector());
 }
 
 TEST(construction, takes_any_layout_where_no_order_is_asked_for) {

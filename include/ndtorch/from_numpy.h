@@ -109,29 +109,36 @@ enum class sharing { never, where_possible };
 // What tensor(), Tensor() and as_tensor() do: the one place that tells kinds of data apart.
 inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
   if (!data) throw py::type_error("can't convert a null handle to a tensor. Pass an object.");
-  at::Tensor result;
   const auto from_array = [&](py::handle array) {
     return rule == sharing::never ? copy_array(array, wanted) : share_or_copy_array(array, wanted);
   };
-  if (api().is_array(data)) {
-    result = from_array(data);
-  } else if (const holder_kind kind = api().is_scalar(data) ? holder_kind::none : find_holder(data);
-             kind == holder_kind::none) {
-    result = copy_nested(read_nested(data, wanted.dtype), wanted);
-  } else if (is_read_by_numpy(kind)) {
-    result = from_array(array_of(data, kind));
-  } else {
+  const auto from_holder = [&](holder_kind kind) {
     const at::Tensor held = share_holder(data, kind);
     if (wanted.requires_grad) check_may_require_grad(wanted.dtype.value_or(held.scalar_type()));
-    result =
+    at::Tensor result =
         rule == sharing::never ? copy(held.detach(), wanted) : share_or_copy_holder(held, wanted);
     // With libtorch_python it may be the caller's own tensor, which stays as it is.
     if (wanted.requires_grad && result.is_same(held) && !held.requires_grad()) {
       result = held.detach();
     }
-  }
-  if (wanted.requires_grad) result.set_requires_grad(true);
-  return result;
+    return result;
+  };
+  return with_python_errors([&] {
+    at::Tensor result;
+    if (api().is_array(data)) {
+      result = from_array(data);
+    } else if (const holder_kind kind =
+                   api().is_scalar(data) ? holder_kind::none : find_holder(data);
+               kind == holder_kind::none) {
+      result = copy_nested(read_nested(data, wanted.dtype), wanted);
+    } else if (is_read_by_numpy(kind)) {
+      result = from_array(array_of(data, kind));
+    } else {
+      result = from_holder(kind);
+    }
+    if (wanted.requires_grad) result.set_requires_grad(true);
+    return result;
+  });
 }
 
 [[noreturn]] inline void throw_wrong_dtype(const array_source& source, at::ScalarType expected) {

@@ -42,10 +42,11 @@ namespace ndtorch {
 //
 // As an argument it shares the caller's memory. A non-const element type means "I write into it":
 // only an array (or other holder of memory) that meets every constraint and may be written is taken.
-// A const one, and none, takes read-only memory too (a write through the tensor's own functions then
-// goes to a copy, see on_read_only), and in pybind11's converting pass what as_tensor() takes: other
-// dtypes, orders and devices, numbers and sequences are copied. Floats become ints there, as in a cast.
-// py::arg().noconvert() forbids all that.
+// A const one, and none, takes read-only memory too, and in pybind11's converting pass what as_tensor()
+// takes: other dtypes, orders and devices, numbers and sequences are copied. Floats become ints there,
+// as in a cast. py::arg().noconvert() forbids all that. The const is your promise: at::Tensor's own
+// functions, such as add_(), still write into an array that may be written (else to a copy, see
+// on_read_only).
 // As a result it becomes a NumPy array, as numpy() makes it.
 template <class... Constraints>
 class tensor_t : public at::Tensor {
@@ -62,6 +63,11 @@ class tensor_t : public at::Tensor {
   // constraint isn't met or the tensor is undefined. Needs no GIL.
   explicit tensor_t(at::Tensor tensor) : at::Tensor(std::move(tensor)) {
     if (!defined()) throw py::type_error("expected a tensor (got an undefined one).");
+    if (is_nested()) {
+      throw py::type_error(
+          "expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor() or "
+          "Tensor.unbind() first.");
+    }
     const detail::mismatch found = detail::check_argument(constraints, *this, /*writable=*/true);
     if (found != detail::mismatch::none) {
       throw py::type_error(detail::mismatch_text(found, constraints, scalar_type(),
@@ -115,7 +121,8 @@ class tensor_t : public at::Tensor {
 
 #if defined(__cpp_lib_mdspan)
   // The elements as C++23 sees them; sizes and strides in elements. Throws value_error for memory that
-  // std::layout_stride has no mapping for: elements that share a place, as in a broadcast array.
+  // std::layout_stride has no mapping for: where a step along one axis is less than all of another with
+  // smaller steps, as in a broadcast array.
   auto mdspan() const {
     require_element();
     static_assert(constraints.ndim != detail::any_ndim,
@@ -123,15 +130,11 @@ class tensor_t : public at::Tensor {
     constexpr auto rank = static_cast<std::size_t>(constraints.ndim);
     using extents = std::dextents<std::int64_t, rank>;
     std::array<std::int64_t, rank> sizes_{}, strides_{};
-    if (detail::may_overlap(*this)) {
-      throw py::value_error(c10::str(
-          "mdspan() can't describe elements that share their memory. Got ", detail::describe(*this),
-          ". Use view(), or copy it first with tensor.contiguous()."));
-    }
     std::copy(sizes().begin(), sizes().end(), sizes_.begin());
-    for (std::size_t i = 0; i < rank; ++i) {
-      // An axis that is never stepped along may have any stride, but must have a valid one here.
-      strides_[i] = sizes_[i] > 1 ? stride(static_cast<std::int64_t>(i)) : 1;
+    if (!detail::layout_stride_of(*this, strides_.data())) {
+      throw py::value_error(c10::str(
+          "mdspan() can't describe axes that reach into each other. Got ", detail::describe(*this),
+          ". Use view(), or copy it first with tensor.contiguous()."));
     }
     return std::mdspan<element_type, extents, std::layout_stride>(
         data_ptr(), std::layout_stride::mapping<extents>(extents(sizes_), strides_));

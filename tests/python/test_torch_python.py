@@ -180,6 +180,45 @@ def test_a_subclass_with_a_meaning_of_its_own_is_not_exported():
     assert module.same(tensor) is tensor
 
 
+class Pair(torch.Tensor):
+    """One tensor that stands for two, which only it can copy."""
+
+    @staticmethod
+    def __new__(cls, first, second):
+        return torch.Tensor._make_wrapper_subclass(cls, first.shape, dtype=first.dtype)
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        def half(name):
+            return [getattr(a, name) if isinstance(a, Pair) else a for a in args]
+        first = function(*half("first"), **(kwargs or {}))
+        second = function(*half("second"), **(kwargs or {}))
+        return cls(first, second) if isinstance(first, torch.Tensor) else first
+
+
+def test_a_subclass_is_copied_by_itself():
+    pair = Pair(torch.ones(3), torch.full((3,), 7.0))
+    copied = module.copied(pair)
+    assert type(copied) is Pair
+    assert copied.first.tolist() == [1, 1, 1] and copied.second.tolist() == [7, 7, 7]
+    pair.first.zero_()
+    assert copied.first.tolist() == [1, 1, 1]
+    with pytest.raises(TypeError, match="can't copy a tensor of a subclass with __torch_dispatch__"):
+        module.copied([pair])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_jagged_tensor_is_refused_without_an_error_left_pending():
+    jagged = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        module.twice(jagged)
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        module.add_one(jagged)
+
+
 def test_what_a_subclass_raises_comes_through():
     with pytest.raises(LookupError, match="not in this test"):
         module.as_double(Negated(torch.arange(4.0)))

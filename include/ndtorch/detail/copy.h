@@ -237,7 +237,9 @@ inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
 inline at::Tensor copy_to(const at::Tensor& source, at::ScalarType dtype, at::Device device,
                           bool pinned) {
   const auto options = at::TensorOptions().dtype(dtype).device(device);
-  if (source.requires_grad() || device.is_meta() || (!source.is_cpu() && !device.is_cpu())) {
+  // A subclass's own copy_ may write to something else.
+  if (source.requires_grad() || is_dispatched_to_python(source) || device.is_meta() ||
+      (!source.is_cpu() && !device.is_cpu())) {
     return source.to(options, /*non_blocking=*/false, /*copy=*/true);
   }
   if (!source.is_cpu()) return to_cpu(source, dtype, pinned);

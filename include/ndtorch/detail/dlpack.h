@@ -290,22 +290,18 @@ inline const DLPackExchangeAPI* exchange_table(py::handle type) {
     throw std::runtime_error(
         "a function of __dlpack_c_exchange_api__ failed without an exception.");
   }
-  std::optional<py::error_already_set> fetched;
   try {
-    fetched.emplace();
-  } catch (const std::bad_alloc&) {
-    PyErr_Clear();
-    throw;
+    throw_python_error();
+  } catch (const py::error_already_set& error) {
+    const std::string text = error_text(error);
+    if (text == std::bad_alloc().what() || text.find("Failed to allocate a ") == 0 ||
+        is_about_cpu_memory(text)) {
+      throw out_of_memory(text);  // a RuntimeError in PyTorch
+    }
+    const std::size_t backtrace = text.find("\nException raised from ");
+    if (backtrace == std::string::npos || !error.matches(PyExc_RuntimeError)) throw;
+    throw std::runtime_error(text.substr(0, backtrace));
   }
-  const py::error_already_set& error = *fetched;
-  const std::string text = error_text(error);
-  if (text == std::bad_alloc().what() || text.find("Failed to allocate a ") == 0 ||
-      is_about_cpu_memory(text)) {
-    throw out_of_memory(text);  // a RuntimeError in PyTorch
-  }
-  const std::size_t backtrace = text.find("\nException raised from ");
-  if (backtrace == std::string::npos || !error.matches(PyExc_RuntimeError)) throw error;
-  throw std::runtime_error(text.substr(0, backtrace));
 }
 
 // A device's default stream in the words of __dlpack__(stream=...); None where it has no say.

@@ -113,7 +113,7 @@ inline std::string error_text(const py::error_already_set& error) {
 template <class Function, class Refused>
 auto value_or_refusal(Function&& function, Refused&& refused) {
   try {
-    return std::forward<Function>(function)();
+    return with_python_errors(std::forward<Function>(function));
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
     return std::forward<Refused>(refused)(error_text(error));

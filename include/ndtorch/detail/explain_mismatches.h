@@ -157,9 +157,10 @@ namespace [[gnu::visibility("hidden")]] detail {
 
 // Adds to a function of `scope`, a module or a class, the overload that explains.
 inline void add_last_resort(py::handle scope, const char* name) {
-  // A method is a wrapped function.
-  const auto function =
-      py::reinterpret_borrow<py::object>(py::detail::get_function(py::object(scope.attr(name))));
+  // A method is a wrapped function. In a module that is being made Python says of a missing name that its
+  // import is circular.
+  const auto function = py::reinterpret_borrow<py::object>(
+      py::detail::get_function(py::getattr(scope, name, py::none())));
   const auto throw_not_ours = [&] {
     throw py::type_error(std::string("ndtorch::explain_mismatches: ") + name +
                          " is no function that pybind11 made in this scope. Define it first.");

@@ -222,15 +222,23 @@ inline void check_torch_tensor(py::handle object) {
   if (c10::GradMode::is_enabled() && object.attr("requires_grad").cast<bool>()) {
     throw_requires_grad();
   }
+  const py::object torch = py::module_::import("torch");
   if (object.attr("is_nested").cast<bool>()) {
     throw py::type_error(
         "can't share the memory of a nested tensor. Use Tensor.to_padded_tensor() or "
         "Tensor.unbind() first.");
   }
-  if (!object.attr("layout").is(py::module_::import("torch").attr("strided"))) {
+  if (!object.attr("layout").is(torch.attr("strided"))) {
     throw py::type_error(c10::str("can't share the memory of a tensor of layout ",
                                   utf8(py::str(object.attr("layout"))),
                                   ". Use Tensor.to_dense() first."));
+  }
+  if (!object.attr("__torch_dispatch__")
+           .is(torch.attr("_C").attr("_disabled_torch_dispatch_impl"))) {
+    throw py::type_error(
+        "can't share the memory of a subclass with __torch_dispatch__, which needn't be what it "
+        "means. "
+        "Pass the plain tensor inside.");
   }
   if (object.attr("is_conj")().cast<bool>()) throw_conj();
   if (object.attr("is_neg")().cast<bool>()) throw_neg();

@@ -197,6 +197,26 @@ class argument_reader {
     return std::nullopt;
   }
 
+  // Where the function writes into a copy that was made as the reason says, that holds the result.
+  std::optional<at::Tensor> refuse_memory(std::string reason) {
+    if (wants_.writes) reason += " The function writes into that copy: use it afterwards.";
+    return refuse(std::move(reason));
+  }
+
+  std::optional<at::Tensor> refuse(mismatch found, at::ScalarType dtype, at::Device device,
+                                   at::IntArrayRef sizes, const std::string& what_came) {
+    std::string reason = mismatch_text(found, wants_, dtype, device, sizes, what_came);
+    switch (found) {
+      case mismatch::dtype:
+      case mismatch::device:
+      case mismatch::order:
+      case mismatch::lazy:
+        return refuse_memory(std::move(reason));
+      default:
+        return refuse(std::move(reason));
+    }
+  }
+
   // Asked before a copy is made: of a device that isn't there LibTorch would say less.
   const target& checked_target() const {
     if (target_.device) check_device(*target_.device);
@@ -217,15 +237,15 @@ class argument_reader {
       if (found == mismatch::none) return share(array, source, on_read_only::copy_on_write);
       if (!can_be_mended(found)) {
         if (why_ == nullptr) return std::nullopt;
-        return refuse(mismatch_text(found, wants_, view.dtype, view.device, view.sizes(),
-                                    describe(source.array)));
+        return refuse(found, view.dtype, view.device, view.sizes(), describe(source.array));
       }
-    } else if (!may_copy_ || !source.can_be_copied()) {
+    } else if (!source.can_be_copied()) {
       return why_ == nullptr ? std::nullopt : refuse(refusal_text(source));
+    } else if (!may_copy_) {
+      return why_ == nullptr ? std::nullopt : refuse_memory(refusal_text(source));
     } else if (const mismatch found = check_shape(wants_, view.sizes()); found != mismatch::none) {
       if (why_ == nullptr) return std::nullopt;
-      return refuse(mismatch_text(found, wants_, view.dtype, view.device, view.sizes(),
-                                  describe(source.array)));
+      return refuse(found, view.dtype, view.device, view.sizes(), describe(source.array));
     }
     return copy(source, target_.dtype.value_or(view.dtype), checked_target());
   }
@@ -243,8 +263,7 @@ class argument_reader {
     if (found == mismatch::none) return tensor;
     if (can_be_mended(found)) return copy(tensor, checked_target());
     if (why_ == nullptr) return std::nullopt;
-    return refuse(mismatch_text(found, wants_, tensor.scalar_type(), tensor.device(),
-                                tensor.sizes(), describe(tensor)));
+    return refuse(found, tensor.scalar_type(), tensor.device(), tensor.sizes(), describe(tensor));
   }
 
   std::optional<at::Tensor> read_nested_argument(py::handle object) {
@@ -258,9 +277,9 @@ class argument_reader {
     }
     const nested_data data = read_nested(object, target_.dtype);
     if (const mismatch found = check_shape(wants_, data.sizes); found != mismatch::none) {
-      return refuse(mismatch_text(found, wants_, data.dtype, at::Device(at::kCPU), data.sizes,
-                                  c10::str("a ", type_name(object), " of shape ",
-                                           tuple_text(data.sizes.data(), data.sizes.size()))));
+      return refuse(found, data.dtype, at::Device(at::kCPU), data.sizes,
+                    c10::str("a ", type_name(object), " of shape ",
+                             tuple_text(data.sizes.data(), data.sizes.size())));
     }
     return copy_nested(data, checked_target());
   }

@@ -97,7 +97,14 @@ class nested_reader {
     } else if (const holder_kind kind = find_holder(object); is_read_by_numpy(kind)) {
       read(array_of(object, kind), depth);
     } else if (kind != holder_kind::none) {
-      at::Tensor tensor = share_holder(object, kind).detach();
+      const at::Tensor held = share_holder(object, kind);
+      if (is_dispatched_to_python(held)) {
+        throw py::type_error(
+            "can't copy a tensor of a subclass with __torch_dispatch__ out of a sequence: its "
+            "memory "
+            "needn't be what it means. Put the plain tensor inside there.");
+      }
+      at::Tensor tensor = held.detach();
       const auto ndim = static_cast<std::size_t>(tensor.dim());
       for (std::size_t i = 0; i < ndim; ++i) enter(object, tensor.sizes()[i], depth + i);
       const at::ScalarType dtype = tensor.scalar_type();
@@ -110,7 +117,7 @@ class nested_reader {
  private:
   void read_sequence(py::handle object, std::size_t depth) {
     if (PyUnicode_Check(object.ptr()) || PySequence_Check(object.ptr()) == 0 ||
-        has_attribute(py::type::handle_of(object), "keys")) {  // a mapping
+        is_mapping(object)) {
       throw py::type_error(
           c10::str("can't convert an object of type '", type_name(object),
                    "' to a tensor. Pass an array, a number, or a nested sequence of these."));
@@ -131,6 +138,12 @@ class nested_reader {
           py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items.ptr(), i));
       read(item, depth + 1);
     }
+  }
+
+  // Some sequences have keys too, such as the rows of sqlite3.
+  static bool is_mapping(py::handle object) {
+    return has_attribute(py::type::handle_of(object), "keys") &&
+           py::isinstance(object, py::module_::import("collections.abc").attr("Mapping"));
   }
 
   // A list or a tuple. Of other sequences as many items as they say, by their numbers: what an iteration

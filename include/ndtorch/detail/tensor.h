@@ -156,6 +156,33 @@ inline void check_shareable(const at::Tensor& tensor) {
   return false;
 }
 
+// The strides that std::layout_stride takes for the tensor; false where it takes none. Each axis has to
+// step over all of the one with the next smaller steps ([mdspan.layout.stride.cons] of C++23).
+inline bool layout_stride_of(const at::Tensor& tensor, std::int64_t* strides) {
+  const auto ndim = static_cast<std::size_t>(tensor.dim());
+  std::array<std::size_t, max_ndim> order;
+  std::int64_t dense = 1;
+  for (std::size_t i = ndim; i-- > 0;) {
+    const std::int64_t size = tensor.sizes()[i];
+    // An axis that is never stepped along may have any stride, but must have a valid one there.
+    strides[i] = tensor.numel() == 0 ? dense : size == 1 ? 1 : tensor.strides()[i];
+    dense *= std::max<std::int64_t>(size, 1);
+    order[i] = i;
+  }
+  if (tensor.numel() == 0) return true;
+  std::sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(ndim),
+            [&](std::size_t a, std::size_t b) {
+              return std::pair(strides[a], tensor.sizes()[a]) <
+                     std::pair(strides[b], tensor.sizes()[b]);
+            });
+  std::int64_t least = 1;
+  for (std::size_t i = 0; i < ndim; ++i) {
+    if (strides[order[i]] < least) return false;
+    least = strides[order[i]] * tensor.sizes()[order[i]];
+  }
+  return true;
+}
+
 inline bool may_overlap(const at::Tensor& tensor) {
   return !tensor.is_non_overlapping_and_dense() && axes_may_overlap(tensor);
 }
