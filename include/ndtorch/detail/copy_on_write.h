@@ -134,7 +134,11 @@ inline void move_to_own_memory(c10::StorageImpl* storage) {
   left = at::DataPtr(data, moved.release(), &moved_memory::drop, device);
   // In this order: a thread that finds no hook must find the new memory. It looks without a lock.
   std::swap(left, storage->_mutable_data_ptr_no_checks());
+#if defined(__SANITIZE_THREAD__)  // which knows no fence; g++ warns
+  std::atomic_signal_fence(std::memory_order_release);
+#else
   std::atomic_thread_fence(std::memory_order_release);
+#endif
   storage->clear_materializer();
 }
 
