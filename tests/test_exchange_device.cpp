@@ -6,7 +6,6 @@
 #include <ATen/ops/full.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
@@ -222,7 +221,10 @@ TEST_P(exchange_device, read_only_memory_is_copied_in_the_streams_order) {
 }
 
 // Nobody gets the memory before it is made.
-TEST_P(exchange_device, read_only_memory_may_be_written_first_on_two_streams_at_once) {
+TEST_P(exchange_device, read_only_memory_is_copied_once_for_two_streams_at_once) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "LibTorch's hook is looked at without a lock";
+#endif
   const inverted::asynchronous mode(std::chrono::microseconds(3000));
   for (int round = 0; round < 20; ++round) {
     const at::Tensor source = numbers();
@@ -230,15 +232,15 @@ TEST_P(exchange_device, read_only_memory_may_be_written_first_on_two_streams_at_
     lend(memory, source);
     memory.flags = DLPACK_FLAG_BITMASK_READ_ONLY;
     const at::Tensor tensor = ndtorch::as_tensor(test::versioned_producer(memory));
-    const at::Tensor more = at::full({2, 3}, 10, at::kDouble).to(device());
+    // From the CPU: between its own tensors the device writes all of their memory anew.
+    const at::Tensor more = at::full({2, 3}, 10, at::kDouble);
     {
       const py::gil_scoped_release without_gil;
       std::vector<std::thread> threads;
       for (int row = 0; row < 2; ++row) {
         threads.emplace_back([&, row] {
           const auto guard = on_stream(7 + row);
-          tensor[row].copy_(more[row], /*non_blocking=*/true);
-          c10::impl::VirtualGuardImpl(device().type()).synchronizeStream(guard.current_stream());
+          tensor[row].copy_(more[row]);
         });
       }
       for (std::thread& thread : threads) thread.join();

@@ -122,11 +122,11 @@ struct moved_memory {
 // a parallel region, on several threads at once and without the GIL, while a thread that has it
 // waits for the region to end: it never waits for the GIL where it came without.
 inline void move_to_own_memory(c10::StorageImpl* storage) {
-  const at::Device device = storage->device();
-  std::optional<gil_release> without_gil;  // while a device copies
-  if (!device.is_cpu() && may_touch_objects()) without_gil.emplace();
+  std::optional<gil_release> without_gil;  // taken back when the lock is gone
   const std::unique_lock lock = may_touch_objects() ? keep_in_place() : std::unique_lock(moving());
   if (!storage->has_materializer()) return;  // another thread has moved it
+  const at::Device device = storage->device();
+  if (!device.is_cpu() && may_touch_objects()) without_gil.emplace();  // while the device copies
   auto moved = std::make_unique<moved_memory>();
   moved->own = copy_of_memory(*storage);
   void* const data = moved->own.get();
