@@ -158,7 +158,7 @@ docs: setup $(ready_docs)  ## Build the documentation site in build/docs/html
 # Everything that is promised, in the order of what fails fastest. TAG is the tag that is to be published.
 release-check: setup  ## All that a release has to pass, and its packages in dist/
 	@"$(python)" tools/release.py $(TAG)
-	@for target in lint test consumers docs sanitize "fuzz SECONDS=600" load coverage matrix; do \
+	@for target in lint test consumers docs sanitize "fuzz SECONDS=900" load coverage matrix; do \
 	  $(MAKE) $$target || exit 1; done
 	@rm -rf dist && "$(python)" -m build --outdir dist .
 
