@@ -11,7 +11,14 @@
 namespace py = pybind11;
 using ndtorch::tensor_t;
 
+// ---- docs/from_torch_extension.md
+
+py::object scale_with_grad(const ndtorch::tensor_t<>& x, double by) {
+  return ndtorch::to_torch(x.mul(by));
+}
+
 PYBIND11_MODULE(torch_python_module, module) {
+  module.def("scale_with_grad", &scale_with_grad);
   module.def("same", [](py::handle x) { return ndtorch::to_torch(ndtorch::as_tensor(x)); });
   module.def("numpy", [](py::handle x) { return ndtorch::numpy(ndtorch::as_tensor(x)); });
   module.def("dlpack", [](py::handle x) { return ndtorch::to_dlpack(ndtorch::as_tensor(x)); });

@@ -21,6 +21,11 @@ def test_the_readme_shows_the_file_that_is_built():
     assert blocks("cpp")[0] == (ROOT / "examples" / "first" / "first.cpp").read_text()
 
 
+def test_the_readmes_setup_py_is_one_that_a_consumer_is_built_with():
+    setup = (ROOT / "tests/consumers/cpp_extension/setup.py").read_text()
+    assert blocks("python")[1] == setup.replace("consumer", "first")
+
+
 def test_the_readmes_session_prints_what_it_says():
     test = doctest.DocTestParser().get_doctest(blocks("python")[0], {}, "README", None, None)
     assert doctest.DocTestRunner().run(test).attempted > 3

@@ -44,6 +44,13 @@ def test_a_tensor_made_in_cpp_is_one_object():
     assert type(first) is torch.Tensor and first.is_leaf and first.requires_grad
 
 
+def test_the_pages_function_takes_arrays_and_carries_gradients():
+    tensor = torch.ones(2, requires_grad=True)
+    module.scale_with_grad(tensor, 3).sum().backward()
+    assert tensor.grad.tolist() == [3, 3]
+    assert module.scale_with_grad(np.arange(3.0), 2).tolist() == [0, 2, 4]
+
+
 def test_backward_runs_through_cpp():
     tensor = torch.tensor([1.0, 2, 3], requires_grad=True)
     result = module.sum_of_squares(tensor)

@@ -1,4 +1,3 @@
-import numpy
 from setuptools import setup
 from torch.utils.cpp_extension import BuildExtension, CppExtension
 
@@ -7,7 +6,7 @@ import ndtorch
 extension = CppExtension(
     "consumer",
     ["consumer.cpp"],
-    include_dirs=[ndtorch.get_include(), numpy.get_include()],
+    include_dirs=[ndtorch.get_include()],
     extra_compile_args=["-fvisibility=hidden", "-DNDTORCH_TORCH_PYTHON"],
 )
 setup(name="consumer", ext_modules=[extension], cmdclass={"build_ext": BuildExtension})

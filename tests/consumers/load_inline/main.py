@@ -18,7 +18,7 @@ inline = load_inline(
     "inline",
     SOURCE,
     functions=["add_one", "squares", "halves"],
-    extra_include_paths=[ndtorch.get_include(), np.get_include()],
+    extra_include_paths=[ndtorch.get_include()],
     extra_cflags=["-fvisibility=hidden", "-DNDTORCH_TORCH_PYTHON"],
 )
 
