@@ -482,6 +482,38 @@ TEST(an_array, that_gets_another_shape_and_dtype_leaves_the_tensor_as_it_was) {
   EXPECT_TRUE(py::object(exported.attr("base")).is(object));
 }
 
+// As NumPy makes it for code that asks for another dtype or order of an array that it writes to.
+TEST(an_array, that_is_to_be_written_back_is_itself_the_base_of_its_export) {
+  py::object iterator = eval(
+      "np.nditer(np.arange(6.)[1:], op_flags=[['readwrite', 'updateifcopy']], "
+      "op_dtypes=['float32'], casting='unsafe')");
+  py::object object = iterator.attr("operands")[py::int_(0)];
+  ASSERT_TRUE(is_true("x.flags.writebackifcopy and x.base is not None", object));
+  const py::array exported = ndtorch::numpy(ndtorch::from_numpy(object));
+  EXPECT_TRUE(py::object(exported.attr("base")).is(object));
+  iterator.attr("close")();
+  iterator = py::none();
+  object = py::none();
+  EXPECT_TRUE(is_true("x.tolist() == [1, 2, 3, 4, 5]", exported));
+}
+
+// Another thread may be importing it just now.
+TEST(a_subclass, is_an_array_where_numpy_ma_is_imported_only_in_part) {
+  const py::object subclass = eval("np.zeros(3).view(type('subclass', (np.ndarray,), {}))");
+  const py::dict modules = py::module_::import("sys").attr("modules");
+  const py::object ma = py::module_::import("numpy.ma");
+  modules["numpy.ma"] = eval("type(np)('numpy.ma')");
+  const auto is_taken = [&] { return ndtorch::from_numpy(subclass).numel() == 3; };
+  EXPECT_NO_THROW(EXPECT_TRUE(is_taken()));
+  modules["numpy.ma"] = ma;
+}
+
+TEST(large_memory, that_there_is_not_is_named_with_its_size) {
+  const py::object array = eval("np.broadcast_to(np.float32(3), (2**44,))");
+  EXPECT_EQ(message_of<std::bad_alloc>([&] { ndtorch::tensor(array); }),
+            "can't allocate 70368744177664 bytes for a tensor.");
+}
+
 TEST(a_writable_array, that_becomes_read_only_under_a_tensor_is_exported_as_such) {
   const py::object object = eval("np.arange(4.)");
   const at::Tensor tensor = ndtorch::from_numpy(object);

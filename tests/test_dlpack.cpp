@@ -3,6 +3,7 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
+#include <ndtorch/typed.h>
 
 #include <functional>
 #include <limits>
@@ -322,6 +323,19 @@ TEST_P(dlpack, may_be_a_copy_that_was_made_for_us) {
   const at::Tensor tensor = ndtorch::as_tensor(object_);
   tensor.zero_();
   EXPECT_EQ(memory_.data[5], 0);
+}
+
+// Only a structure with a version can say so.
+TEST_P(dlpack, that_is_a_copy_is_no_memory_to_write_into) {
+  memory_.flags = DLPACK_FLAG_BITMASK_IS_COPIED;
+  if (GetParam().object_on == &old_producer) {
+    EXPECT_EQ(ndtorch::tensor_t<double>::from(object_).const_data_ptr(), memory_.data.data());
+    return;
+  }
+  EXPECT_CONTAINS(message_of<py::type_error>([&] { ndtorch::tensor_t<double>::from(object_); }),
+                  "expected memory that may be written, as the function writes into it");
+  EXPECT_EQ(ndtorch::tensor_t<const double>::from(object_, false).const_data_ptr(),
+            memory_.data.data());
 }
 
 // As JAX: immutable arrays, whose capsules can't say so.

@@ -284,6 +284,17 @@ TEST(to_dlpack, copies_only_where_it_is_told_to) {
     EXPECT_EQ(versioned(copied).flags, DLPACK_FLAG_BITMASK_IS_COPIED);
   }
   EXPECT_NE(old(capsule_of(tensor, "copy=True")).dl_tensor.data, tensor.data_ptr());
+  EXPECT_NE(old(capsule_of(tensor, "copy=np.True_")).dl_tensor.data, tensor.data_ptr());
+  EXPECT_EQ(old(capsule_of(tensor, "copy=np.False_")).dl_tensor.data, tensor.data_ptr());
+}
+
+TEST(to_dlpack, asks_again_what_the_tensor_is_when_it_is_read) {
+  at::Tensor tensor = at::ones({2});
+  const py::object offer = ndtorch::to_dlpack(tensor);
+  tensor.requires_grad_(true);
+  const python_error raised = raised_by([&] { eval("np.from_dlpack(x)", py::arg("x") = offer); });
+  EXPECT_EQ(raised.type, "BufferError");
+  EXPECT_CONTAINS(raised.text, "Can't export tensors that require gradient");
 }
 
 TEST(to_dlpack, takes_the_arguments_of_the_standard) {

@@ -23,6 +23,7 @@ using test::at_the_same_address;
 using test::eval;
 using test::expect_starts_with;
 using test::expect_view;
+using test::message_of;
 using test::refusal_of;
 
 TEST(from_numpy, shares_memory_both_ways_for_every_dtype) {
@@ -347,6 +348,23 @@ TEST(on_read_only_warn, throws_the_warning_where_python_makes_it_an_error) {
         warnings_of([&] { ndtorch::from_numpy(a, on_read_only::warn); }, "error");
       });
   expect_starts_with(message, "UserWarning: The given NumPy array is not writable");
+}
+
+TEST(on_read_only_warn, finds_an_array_that_the_warnings_handler_changed) {
+  const py::object source = eval("np.broadcast_to(np.zeros(3), (1, 3))[0]");
+  const py::dict names = test::exec(
+      "import warnings\n"
+      "def change(*ignored): a.dtype = np.int64\n"
+      "before = warnings.showwarning",
+      py::dict(py::arg("a") = source));
+  const py::module_ warnings = py::module_::import("warnings");
+  warnings.attr("simplefilter")("always");
+  warnings.attr("showwarning") = names["change"];
+  const std::string message =
+      message_of<py::type_error>([&] { ndtorch::from_numpy<double>(source, on_read_only::warn); });
+  warnings.attr("showwarning") = names["before"];
+  warnings.attr("resetwarnings")();
+  expect_starts_with(message, "expected np.ndarray of dtype float64 (got int64).");
 }
 
 TEST(on_read_only_copy_on_write, is_the_default_and_warns_of_nothing) {

@@ -247,6 +247,32 @@ TEST(as_tensor_of_an_array_like, is_no_memory_to_write_to) {
   }
 }
 
+TEST(as_tensor_of_an_array_like, may_be_a_proxy_that_only_the_object_knows_of) {
+  const py::dict names = test::exec(R"(
+import weakref
+class proxy:
+    def __init__(self, target): self.__dict__['target'] = target
+    def __getattr__(self, name): return getattr(self.target, name)
+class described: pass
+values = np.arange(6, dtype='i2').reshape(3, 2)
+its_own = described()
+its_own.__array_interface__ = values.__array_interface__
+objects = [proxy(values), weakref.proxy(values), its_own]
+)");
+  const py::array values = names["values"];
+  for (const py::handle object : py::list(names["objects"])) {
+    SCOPED_TRACE(ndtorch::detail::type_name(object));
+    test::expect_view(ndtorch::as_tensor(object), values);
+    test::expect_elements(ndtorch::tensor(py::make_tuple(object)),
+                          test::array("np.stack([v])", py::arg("v") = values));
+  }
+  // A class has what its objects have.
+  EXPECT_EQ(
+      raised_by([] { ndtorch::as_tensor(eval("np.ndarray")); }).text,
+      "can't convert an object of type 'type' to a tensor. Pass an array, a number, or a nested "
+      "sequence of these.");
+}
+
 TEST(as_tensor_of_an_array_like, raises_what_the_object_raises) {
   const py::object object = test::exec(
       "class table:\n"

@@ -4,6 +4,7 @@
 #include <ndtorch/from_numpy.h>
 
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ using test::eval;
 using test::expect_as_torch;
 using test::expect_elements;
 using test::expect_starts_with;
+using test::message_of;
 using test::refusal_of;
 
 TEST(numbers, have_the_dtype_that_torch_infers) {
@@ -157,6 +159,25 @@ TEST(numbers, that_do_not_fit_are_refused) {
       EXPECT_CONTAINS(error.text, remedy);
     }
   }
+}
+
+// The largest int64 and uint64 are no doubles. PyTorch takes what they round to for int64, and makes
+// the lowest number of it.
+TEST(numbers, of_doubles_must_be_below_the_next_power_of_two) {
+  const auto refused = [](const char* number, at::ScalarType dtype) {
+    return message_of<std::runtime_error>([&] { ndtorch::tensor(eval(number), dtype); });
+  };
+  EXPECT_CONTAINS(refused("2.0**63", at::kLong), "int64 without overflow. Got 9.223372036854776e+18.");
+  EXPECT_CONTAINS(refused("2.0**64", at::kUInt64),
+                  "uint64 without overflow. Got 1.8446744073709552e+19.");
+  EXPECT_CONTAINS(refused("[np.float32(2**63)]", at::kLong), "int64 without overflow");
+  EXPECT_EQ(ndtorch::tensor(eval("2.0**63 - 1024"), at::kLong).item<std::int64_t>(),
+            std::int64_t{9223372036854774784});
+  EXPECT_EQ(ndtorch::tensor(eval("-2.0**63"), at::kLong).item<std::int64_t>(),
+            std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(*static_cast<const std::uint64_t*>(
+                ndtorch::tensor(eval("2.0**63"), at::kUInt64).const_data_ptr()),
+            std::uint64_t{1} << 63U);
 }
 
 TEST(numbers, of_64_unsigned_bits_fit_only_their_own_dtype) {

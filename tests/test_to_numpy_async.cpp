@@ -216,6 +216,13 @@ TEST(to_numpy_async, shares_a_cpu_tensor_at_once) {
   EXPECT_TRUE(same_elements(resolved.wait(), eval("np.array([1 - 1j] * 2, 'complex64')")));
 }
 
+TEST(to_numpy_async, is_of_the_shape_that_a_cpu_tensor_had_when_it_was_asked_for) {
+  at::Tensor tensor = at::arange(6);
+  async_array handle = to_numpy_async(tensor);
+  tensor.unsqueeze_(0);
+  EXPECT_TRUE(same_elements(handle.wait(), eval("np.arange(6)")));
+}
+
 TEST(to_numpy_async, copies_at_once_where_no_memory_can_be_pinned) {
   const inverted::no_pinned_memory none;
   const at::Tensor there = at::ones({3}).to(at::Device("inverted"));

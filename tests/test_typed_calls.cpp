@@ -223,6 +223,9 @@ py::module_ example() {
   module.def("two", [](const tensor_t<const float>&, const tensor_t<const float, ndim<2>>&) {});
   module.def("fixed", [](const tensor_t<const float>&) {}, py::arg("x").noconvert());
   module.def("batch", [](const std::vector<tensor_t<float>>&) {});
+  using rows = std::vector<tensor_t<const float, ndim<1>>>;
+  module.def("rows", [](const rows&) { ++calls; });
+  module.def("tables", [](const std::vector<rows>&) { ++calls; });
   module.def("raises", &raise_an_error);
   module.def("number", [](int x) { return x; }, py::arg("x"));
 
@@ -238,7 +241,8 @@ py::module_ example() {
   py::class_<derived_box<Explained>, box_t>(module, "derived", py::module_local())
       .def(py::init<>());
   if (Explained) {
-    for (const char* name : {"single", "overloaded", "two", "fixed", "batch", "raises", "number"}) {
+    for (const char* name :
+         {"single", "overloaded", "two", "fixed", "batch", "rows", "tables", "raises", "number"}) {
       explain_mismatches(module, name);
     }
     for (const char* name : {"__init__", "method", "fixed", "__add__"}) {
@@ -322,6 +326,30 @@ TEST(explain_mismatches, names_only_the_arguments_that_were_refused) {
                    {signature<tensor_t<float>>() +
                     ": expected an array (got list): the function writes into its memory. Pass "
                     "one."});
+}
+
+// The second call would find it empty, and the function would run with nothing.
+TEST(explain_mismatches, does_not_read_an_iterator_twice) {
+  calls = 0;
+  for (const char* call : {"m.rows(r for r in [[1, 2], [3, [4]]])", "m.rows(zip([1, 'x'], [2, 3]))",
+                           "m.rows(map(list, ['ab']))", "m.tables([iter([[1], ['x']])])",
+                           "m.tables(([[1]], (row for row in [[1], ['x']])))"}) {
+    SCOPED_TRACE(call);
+    const auto without = test::raised_by([&] { eval(call, py::arg("m") = plain()); });
+    const auto with = test::raised_by([&] { eval(call, py::arg("m") = explained()); });
+    EXPECT_EQ(with.type, "TypeError");
+    const auto until_the_address = [](const std::string& text) {
+      return text.substr(0, text.find(" at 0x"));
+    };
+    EXPECT_EQ(until_the_address(with.text), until_the_address(without.text));
+    EXPECT_CONTAINS(with.text,
+                    "Pass a list, list(iterator), to hear what is wrong with its items.");
+  }
+  EXPECT_EQ(calls, 0);
+  const std::string text =
+      test::raised_by([] { eval("m.single(x for x in [1, 2])", py::arg("m") = explained()); }).text;
+  EXPECT_CONTAINS(text, "argument 1, ");
+  EXPECT_CONTAINS(text, "can't convert an object of type 'generator (read already)' to a tensor.");
 }
 
 TEST(explain_mismatches, says_no_more_than_pybind11_where_no_tensor_was_refused) {

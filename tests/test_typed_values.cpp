@@ -4,6 +4,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/to_sparse.h>
+#include <ATen/ops/to_sparse_csr.h>
 #include <ATen/ops/zeros.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
@@ -174,19 +175,22 @@ TEST(construction, checks_each_constraint) {
   const std::string got =
       ". Got a tensor of shape [3, 2], strides [1, 3] elements, dtype Float, device cpu. ";
   EXPECT_EQ(refused(static_cast<tensor_t<double>*>(nullptr)),
-            "expected dtype float64 (got float32)" + got +
-                "Cast it first, for example with array.astype('float64').");
+            "expected dtype float64 (got float32)" + got + "Cast it first, with tensor.to(dtype).");
   EXPECT_EQ(refused(static_cast<tensor_t<ndim<3>>*>(nullptr)),
             "expected 3 dimensions (got 2)" + got + "Reshape it first.");
   EXPECT_EQ(refused(static_cast<tensor_t<shape<2, -1>>*>(nullptr)),
             "expected shape (2, *) (got (3, 2))" + got + "Reshape or slice it first.");
-  EXPECT_EQ(
-      refused(static_cast<tensor_t<c_contig>*>(nullptr)),
-      "expected memory in C order" + got + "Copy it first, with np.ascontiguousarray(array).");
+  EXPECT_EQ(refused(static_cast<tensor_t<c_contig>*>(nullptr)),
+            "expected memory in C order" + got + "Copy it first, with tensor.contiguous().");
   EXPECT_EQ(
       refused(static_cast<tensor_t<ndtorch::device::cuda>*>(nullptr)),
       "expected a tensor on cuda (got cpu)" + got + "Move it there first, with tensor.to(device).");
   EXPECT_EQ((tensor_t<float, shape<3, 2>, f_contig, ndtorch::device::cpu>(tensor).numel()), 6);
+  EXPECT_EQ(
+      message_of<py::type_error>([] { tensor_t<f_contig>{at::zeros({2, 3})}; }),
+      "expected memory in Fortran order. Got a tensor of shape [2, 3], strides [3, 1] elements, "
+      "dtype Float, device cpu. Copy it first: reverse its axes with tensor.permute(), call "
+      "contiguous(), and reverse them back.");
 }
 
 TEST(construction, refuses_an_undefined_tensor) {
@@ -225,6 +229,14 @@ TEST(construction, takes_any_layout_where_no_order_is_asked_for) {
   EXPECT_TRUE(tensor_t<float>(sparse).is_sparse());
   EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<c_contig>{sparse}; }),
                   "expected memory in C order");
+  // Which LibTorch doesn't even ask for strides.
+  const at::Tensor rows = at::ones({3, 2}).to_sparse_csr();
+  EXPECT_TRUE((tensor_t<float, shape<3, 2>>(rows).is_sparse_csr()));
+  EXPECT_CONTAINS(
+      message_of<py::type_error>([&] { tensor_t<c_contig>{rows}; }),
+      "expected memory in C order. Got a tensor of shape [3, 2], layout SparseCsr, dtype");
+  EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<ndim<1>>{rows}; }),
+                  "expected 1 dimension (got 2). Got a tensor of shape [3, 2], layout SparseCsr");
 }
 
 TEST(construction, needs_no_gil) {
@@ -266,6 +278,9 @@ TEST(result, that_is_undefined_or_requires_grad_is_an_error) {
   const auto undefined = test::raised_by([] { python([] { return tensor_t<>(); })(); });
   EXPECT_EQ(undefined.type, "TypeError");
   EXPECT_CONTAINS(undefined.text, "can't convert an undefined tensor to numpy");
+  const auto copied = test::raised_by([] { python([] { return tensor_t<>(); }, policy::copy)(); });
+  EXPECT_EQ(copied.type, "TypeError");
+  EXPECT_EQ(copied.text, undefined.text);
   const auto with_grad = test::raised_by(
       [] { python([] { return tensor_t<float>(at::ones({2}).requires_grad_()); })(); });
   EXPECT_EQ(with_grad.type, "RuntimeError");

@@ -57,11 +57,8 @@ inline void check_exchangeable(const at::Tensor& tensor) {
     throw py::buffer_error(
         "Can't export a ZeroTensor, which has no memory. Use tensor.clone() first.");
   }
-  if (find_dtype(tensor.scalar_type()) == nullptr) {
-    throw py::buffer_error(c10::str("Got unsupported ScalarType ", tensor.scalar_type(),
-                                    ": DLPack has no such dtype. Convert the tensor first."));
-  }
-  dlpack_device(tensor.device());  // throws where there is none
+  dlpack_dtype(tensor.scalar_type());  // these throw where there is none
+  dlpack_device(tensor.device());
 }
 
 // The Python object that to_dlpack() returns.
@@ -77,9 +74,12 @@ class dlpack_exporter {
   // The array API standard's __dlpack__ (2024.12).
   py::object capsule(const py::object& stream, const py::object& max_version,
                      const py::object& dl_device, const py::object& copy) const {
+    check_exchangeable(tensor_);  // which may have changed since
     at::Tensor tensor = tensor_;
-    const bool must_copy = copy.is(py::bool_(true));
-    const bool must_share = copy.is(py::bool_(false));
+    const int wants_copy = copy.is_none() ? 0 : PyObject_IsTrue(copy.ptr());
+    if (wants_copy < 0) throw_python_error();
+    const bool must_copy = wants_copy != 0;
+    const bool must_share = !copy.is_none() && !must_copy;
     bool is_copy = false;
     if (!dl_device.is_none() && !device().equal(dl_device)) {
       const bool to_cpu = py::object(dl_device[py::int_(0)]).equal(py::int_(int{kDLCPU}));
@@ -225,9 +225,10 @@ inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64
 // An object with __dlpack__ and __dlpack_device__ on the tensor's memory, for from_dlpack() of
 // NumPy, PyTorch, JAX, CuPy and others. Shared, not copied; a tensor on read-only memory is offered
 // as read-only to those who ask for a versioned capsule (DLPack 1.0), and gets memory of its own
-// for others. The storage can't be resized any more. Needs the GIL. Throws buffer_error, with
-// PyTorch 2.13's words, for a tensor that requires grad, has the conj or neg bit, is not strided,
-// or is of a dtype or on a device that DLPack lacks; type_error for an undefined one.
+// for others. Not all who ask heed that: torch.from_dlpack() of PyTorch 2.13 gives a tensor that
+// writes into it, to_torch() doesn't. The storage can't be resized any more. Needs the GIL. Throws
+// buffer_error, with PyTorch 2.13's words, for a tensor that requires grad, has the conj or neg bit,
+// is not strided, or is of a dtype or on a device that DLPack lacks; type_error for an undefined one.
 inline py::object to_dlpack(const at::Tensor& tensor) {
   detail::check_gil("to_dlpack");
   detail::check_exchangeable(tensor);
@@ -239,8 +240,8 @@ inline py::object to_dlpack(const at::Tensor& tensor) {
 // read-only. Imports torch. Needs the GIL.
 // Autograd doesn't cross: the result is a new leaf, and a tensor that requires grad is refused.
 // With the CMake target ndtorch::torch_python, which links libtorch_python, it does: the result is
-// then the same tensor, and the same object each time. Throws what to_dlpack() throws; import_error
-// where Python has no torch.
+// then the same tensor, which is still copied on write only, and the same object each time. Throws what
+// to_dlpack() throws; import_error where Python has no torch.
 inline py::object to_torch(const at::Tensor& tensor) {
   detail::check_gil("to_torch");
 #if defined(NDTORCH_TORCH_PYTHON)

@@ -101,7 +101,7 @@ inline std::string explain_other(py::handle object) {
 // Changes nothing. Other objects than arrays are asked for their memory as as_tensor asks them, and
 // sequences are read as a whole. Needs the GIL; throws only what is about no object, such as an
 // interrupt.
-inline std::string explain(py::handle object) {
+[[nodiscard]] inline std::string explain(py::handle object) {
   detail::check_gil("explain");
   if (!object) return "a null handle";
   return detail::value_or_refusal(
@@ -116,7 +116,7 @@ inline std::string explain(py::handle object) {
 
 // The same of a tensor: its shape, strides (elements), dtype, device and whose its memory is; and
 // whether numpy and to_numpy share it, copy it, or refuse it. Copies nothing. Needs the GIL.
-inline std::string explain(const at::Tensor& tensor) {
+[[nodiscard]] inline std::string explain(const at::Tensor& tensor) {
   detail::check_gil("explain");
   if (!tensor.defined()) return "an undefined tensor";
   const auto refuses = [](const std::string& text) { return "refuses: " + text; };

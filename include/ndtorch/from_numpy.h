@@ -159,7 +159,9 @@ inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
 //   type_error   not an array, a dtype outside the table, a masked array with masked values
 //   value_error  a view is impossible: negative strides, strides that are no multiple of the item
 //                size, foreign byte order, misaligned data (a complex number must be aligned as a
-//                whole). ndtorch::tensor copies all of these.
+//                whole), all of which ndtorch::tensor copies; strides that span more than there is;
+//                a read-only array, where `policy` says error
+//   error_already_set  a warning that Python turns into an exception
 //
 // Strides of axes of length 0 or 1 never matter.
 inline at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy_on_write) {
@@ -174,7 +176,10 @@ at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy
   detail::check_gil("from_numpy");
   const detail::array_source source = detail::require_array(array);
   if (source.view.dtype != type) detail::throw_wrong_dtype(source, type);
-  return detail::share(array, source, policy);
+  at::Tensor tensor = detail::share(array, source, policy);
+  // What handles a warning may have changed the array.
+  if (tensor.scalar_type() != type) detail::throw_wrong_dtype(detail::require_array(array), type);
+  return tensor;
 }
 
 // torch.tensor(data, dtype=..., device=..., requires_grad=..., pin_memory=...): always a copy.
@@ -184,9 +189,11 @@ at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy
 // floats and its complex twin, promoted where they mix. A dense array's order of axes is kept, as
 // in PyTorch. Needs the GIL, which long copies release. Throws
 //   type_error     no such data, a dtype outside the table, a masked array with masked values
-//   value_error    a ragged or too deep sequence, an int beyond 64 bits, a layout in `options`
+//   value_error    a ragged or too deep sequence, an int beyond 64 bits, a layout or memory format in
+//                  `options`
 //   runtime_error  requires_grad for an integer dtype, a device this build or machine lacks, pinned
 //                  memory where there is none, a number that doesn't fit the integer dtype
+//   std::bad_alloc no memory: MemoryError in Python
 inline at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("tensor");
   return detail::convert(data, detail::read_options(options), detail::sharing::never);
@@ -226,8 +233,8 @@ inline at::Tensor Tensor(py::handle data) {
 // are taken with their own dtype and on the device where they are. An object with __array__, such as
 // a table of pandas, is taken as np.asarray() gives it. Needs the GIL.
 // Throws what tensor() throws; runtime_error for a torch.Tensor that requires grad (while gradients
-// are enabled), with numpy()'s words; value_error for memory of one of these that can't be a
-// tensor's; whatever a producer raises.
+// are enabled; with ndtorch::torch_python it is taken as it is), with numpy()'s words; value_error for
+// memory of one of these that can't be a tensor's; whatever a producer raises.
 inline at::Tensor as_tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("as_tensor");
   return detail::convert(data, detail::read_options(options), detail::sharing::where_possible);

@@ -1,4 +1,7 @@
 // ndtorch: NumPy arrays and LibTorch tensors on the same memory. This umbrella only includes.
+//
+// Every function that meets Python throws import_error where NumPy is missing, in a subinterpreter,
+// and in a second interpreter of the process (docs/lifetime.md).
 #pragma once
 
 #include <ndtorch/dtype.h>

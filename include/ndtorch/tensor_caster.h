@@ -12,7 +12,12 @@
 #include <memory>
 #include <utility>
 
-#if defined(THP_STREAM_INC)
+#if defined(NDTORCH_TORCH_PYTHON)
+#error \
+    "With NDTORCH_TORCH_PYTHON (the CMake target ndtorch::torch_python) PyTorch's own caster of at::Tensor is \
+there, which takes torch.Tensor objects only. Leave ndtorch/tensor_caster.h out: take tensor_t<>, and return \
+ndtorch::to_torch(tensor)."
+#elif defined(THP_STREAM_INC)
 #error \
     "ndtorch/tensor_caster.h and torch/extension.h both make at::Tensor an argument of pybind11 \
 functions, and a program may have only one of the two. Include one of them: with ndtorch's a tensor \

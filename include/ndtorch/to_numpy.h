@@ -19,13 +19,15 @@ namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
 // What the new array names as its base: the array that the memory came from, if it came from one.
-// Each round trip adds a link (array -> tensor -> array): links that only round trips can have
-// made are skipped, as NumPy skips views of views, or a loop would keep every array it ever made.
-// NumPy doesn't skip where the type changes, as from a subclass, whose end may mean something.
+// Each round trip adds a link (array -> tensor -> array): links between plain views are skipped, as
+// NumPy skips views of views, or a loop would keep every array it ever made. NumPy doesn't skip where
+// the type changes, as from a subclass, whose end may mean something.
 inline py::object original_array(PyObject* array) {
   const auto base_of = [](PyObject* object) -> PyObject* {
-    PyObject* const base = reinterpret_cast<array_object*>(object)->base;
-    return base != nullptr && api().is_array(base) ? base : nullptr;
+    const auto* const view = reinterpret_cast<const array_object*>(object);
+    // An array that is to be written back to its base has memory of its own.
+    if (view->base == nullptr || (view->flags & array_flag::owndata) != 0) return nullptr;
+    return api().is_array(view->base) ? view->base : nullptr;
   };
   const auto is_plain = [](PyObject* object) { return Py_TYPE(object) == api().array_type; };
   while (PyObject* const base = base_of(array)) {
@@ -75,14 +77,18 @@ inline at::Tensor to_plain(const at::Tensor& tensor) {
 
 // torch.Tensor.numpy(): an array on the tensor's memory, of its dtype, shape and strides (bytes
 // there, elements here); nothing is copied. Needs the GIL.
-// The array keeps the memory alive, whatever becomes of the tensor, and the storage can't be
-// resized any more. An array that came through from_numpy is the result's base. The result is
-// read-only where writing would surprise: a tensor that came from a read-only array, and one whose
-// elements overlap (expand). Throws, with PyTorch 2.13's words:
+// The array keeps the storage alive, whatever becomes of the tensor, and the storage can't be
+// resized any more. (Who gives the storage other memory, as share_memory_() does, takes it from the
+// array too, in PyTorch as here.) An array that came through from_numpy is the result's base, or the
+// array that it was a plain view of. The result is read-only where writing would surprise: a tensor
+// that came from a read-only array, and one whose elements overlap (expand). Throws, with PyTorch
+// 2.13's words:
 //   type_error     an undefined or nested tensor, a sparse or other layout, a device other than the
 //                  CPU, a dtype that NumPy lacks (quantized; bfloat16 and others without ml_dtypes)
-//   runtime_error  requires_grad (while gradients are enabled), the conj or neg bit, a zero tensor
+//   runtime_error  requires_grad (while gradients are enabled), the conj or neg bit, a zero tensor, a
+//                  tensor without memory, a subclass with __torch_dispatch__
 //   value_error    more than 64 dimensions
+//   error_already_set  what NumPy has no array of: more elements than bytes can be counted for
 inline py::array numpy(const at::Tensor& tensor) {
   detail::check_gil("numpy");
   detail::check_layout(tensor);
@@ -94,8 +100,8 @@ inline py::array numpy(const at::Tensor& tensor) {
 // Detaches, copies to the CPU, resolves conj and neg, gives a zero tensor memory: each only where
 // needed, so that a plain CPU tensor is shared. Needs the GIL; a copy from a device releases it
 // while it runs, waits for that device's current stream, and is complete when the call returns.
-// Throws type_error and value_error as numpy() for what has no NumPy form on any device, before
-// anything is copied, and detail::not_implemented_error for a meta tensor, which has no data.
+// Throws as numpy() for what has no NumPy form on any device, before anything is copied, and
+// detail::not_implemented_error for a meta tensor, which has no data.
 inline py::array to_numpy(const at::Tensor& tensor) {
   detail::check_gil("to_numpy");
   detail::check_layout(tensor);

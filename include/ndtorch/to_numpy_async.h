@@ -100,7 +100,10 @@ inline async_array to_numpy_async(const at::Tensor& tensor) {
         // Not in this way, then.
       }
     }
-    return async_array(detail::to_plain(tensor));
+    at::Tensor plain = detail::to_plain(tensor);
+    // Whatever its shape is when it is waited for.
+    if (plain.is_same(tensor)) plain = plain.detach();
+    return async_array(std::move(plain));
   });
 }
 

@@ -44,9 +44,9 @@ namespace ndtorch {
 // only an array (or other holder of memory) that meets every constraint and may be written is taken.
 // A const one, and none, takes read-only memory too, and in pybind11's converting pass what as_tensor()
 // takes: other dtypes, orders and devices, numbers and sequences are copied. Floats become ints there,
-// as in a cast. py::arg().noconvert() forbids all that. The const is your promise: at::Tensor's own
-// functions, such as add_(), still write into an array that may be written (else to a copy, see
-// on_read_only).
+// and complex arrays their real parts, as in a cast. py::arg().noconvert() forbids all that. The const is
+// your promise: at::Tensor's own functions, such as add_(), still write into an array that may be written
+// (else to a copy, see on_read_only).
 // As a result it becomes a NumPy array, as numpy() makes it.
 template <class... Constraints>
 class tensor_t : public at::Tensor {
@@ -72,7 +72,7 @@ class tensor_t : public at::Tensor {
     if (found != detail::mismatch::none) {
       throw py::type_error(detail::mismatch_text(found, constraints, scalar_type(),
                                                  at::Tensor::device(), sizes(),
-                                                 detail::describe(*this)));
+                                                 detail::came_as::tensor, detail::describe(*this)));
     }
   }
 
@@ -208,6 +208,7 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   static handle cast(const type& tensor, return_value_policy policy, handle parent) {
     namespace nd = ndtorch::detail;
     if (policy == return_value_policy::copy) {
+      nd::check_layout(tensor);
       const auto clone = [&] {
         const nd::gil_release without_gil;
         return tensor.clone();

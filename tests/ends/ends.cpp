@@ -76,6 +76,18 @@ void static_tensors_outlive_the_interpreter() {
                      ndtorch::to_dlpack(outliving.given_away));
 }
 
+// The first conversion of all: atexit takes no more functions then.
+void static_tensors_made_at_the_exit_outlive_the_interpreter() {
+  const py::scoped_interpreter python;
+  py::module_::import("atexit").attr("register")(py::cpp_function([] {
+    outliving.view = view();
+    outliving.read_only = read_only_view();
+    outliving.of_a_buffer = ndtorch::frombuffer(py::bytes("\1\2"), at::kByte);
+    outliving.of_a_capsule = view();
+    outliving.given_away = ndtorch::tensor(eval("np.arange(6.)"));
+  }));
+}
+
 // ----- threads
 
 void threads_drop_tensors_while_it_finalizes() {
@@ -471,6 +483,8 @@ void a_plugin_is_unloaded() {
 
 const std::map<std::string, void (*)()> cases = {
     {"static_tensors_outlive_the_interpreter", static_tensors_outlive_the_interpreter},
+    {"static_tensors_made_at_the_exit_outlive_the_interpreter",
+     static_tensors_made_at_the_exit_outlive_the_interpreter},
     {"threads_drop_tensors_while_it_finalizes", threads_drop_tensors_while_it_finalizes},
     {"threads_write_while_it_finalizes", threads_write_while_it_finalizes},
     {"daemon_threads_share_arrays_while_it_finalizes",

@@ -4,10 +4,11 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Allocator.h>
+#include <c10/util/StringUtil.h>
+#include <ndtorch/detail/error.h>
 
 #include <cstddef>
 #include <cstdlib>
-#include <new>
 #include <optional>
 
 #if defined(__linux__)
@@ -36,7 +37,9 @@ class huge_page_allocator final : public c10::Allocator {
     constexpr std::size_t cache_line = 64;
     void* data = nullptr;
     const std::size_t alignment = nbytes >= large_memory ? huge_page : cache_line;
-    if (nbytes > 0 && posix_memalign(&data, alignment, nbytes) != 0) throw std::bad_alloc();
+    if (nbytes > 0 && posix_memalign(&data, alignment, nbytes) != 0) {
+      throw out_of_memory(c10::str("can't allocate ", nbytes, " bytes for a tensor."));
+    }
 #if defined(MADV_HUGEPAGE)
     if (nbytes >= large_memory) madvise(data, nbytes, MADV_HUGEPAGE);  // a hint: it may be refused
 #endif

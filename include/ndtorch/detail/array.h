@@ -51,7 +51,9 @@ inline bool is_masked(py::handle object) {
     if (PyErr_Occurred() != nullptr) throw_python_error();
     return false;  // never imported, so there is no masked array
   }
-  return py::isinstance(object, ma.attr("MaskedArray")) &&
+  // A module that is being imported just now may have no such type yet.
+  const py::object type = py::getattr(ma, "MaskedArray", py::none());
+  return !type.is_none() && py::isinstance(object, type) &&
          ma.attr("is_masked")(object).cast<bool>();
 }
 

@@ -166,11 +166,13 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
   if (result.numel() == 0) return;
   const strided_view& view = source.view;
   const auto nbytes = static_cast<std::size_t>(result.nbytes());
+  // Made with the GIL: it looks at the array, which others may give another shape without it.
+  std::optional<refused_reader> reader;
+  if (source.why != refusal::none) reader.emplace(source, result.strides());
   std::optional<gil_release> without_gil;
   if (nbytes >= long_copy) without_gil.emplace();
-  if (source.why != refusal::none) {
-    refused_reader(source, result.strides())
-        .read(result.mutable_data_ptr(), result.scalar_type(), 0, result.numel());
+  if (reader) {
+    reader->read(result.mutable_data_ptr(), result.scalar_type(), 0, result.numel());
   } else if (view.dtype == result.scalar_type() && nbytes == view.nbytes &&
              (result.dim() == 0 || result.strides() == view.strides())) {
     copy_bytes(result.mutable_data_ptr(), view.data, nbytes);
@@ -179,10 +181,10 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
   }
 }
 
-// The same into dense memory of a device's.
-inline void send_refused(const array_source& source, const at::Tensor& result) {
-  const at::ScalarType wire = dtype_on_bus(source.view.dtype, result.scalar_type());
-  const refused_reader reader(source, result.strides());
+// The same into dense memory of a device's, of an array of dtype `dtype`.
+inline void send_refused(const refused_reader& reader, at::ScalarType dtype,
+                         const at::Tensor& result) {
+  const at::ScalarType wire = dtype_on_bus(dtype, result.scalar_type());
   const auto buffers = buffers_for(result.numel(), wire, result.device());
   if (buffers == nullptr) {
     const at::Tensor from =
@@ -213,15 +215,17 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
       copy_elements(source, result);
       return result;
     }
+    std::optional<refused_reader> reader;  // made with the GIL, as above
+    if (source.why != refusal::none) reader.emplace(source, strides);
     const gil_release without_gil;
     // Not at::empty_strided: its header would make this one take twice as long to compile.
     const at::Tensor like = new_cpu_tensor({0}, dtype, /*pinned=*/false);
     at::Tensor result = like.new_empty_strided(sizes, strides, at::TensorOptions().device(device));
     if (device.is_meta()) return result;
-    if (source.why == refusal::none) {
-      to_device(borrow_tensor(source.view), result);
+    if (reader) {
+      send_refused(*reader, source.view.dtype, result);
     } else {
-      send_refused(source, result);
+      to_device(borrow_tensor(source.view), result);
     }
     return result;
   });

@@ -185,6 +185,12 @@ inline bool may_be_written(const at::Storage& storage) {
   return holder == nullptr || may_be_written(holder);
 }
 
+// Whether who gave the memory sees what is written to it.
+inline bool shows_writes(const at::Storage& storage) {
+  PyObject* const holder = with_python_errors([&] { return memory_of(storage).holder; });
+  return holder == nullptr || (may_be_written(holder) && !is_capsule_named(holder, copied_capsule));
+}
+
 // A tensor's memory for others.
 struct exported_memory {
   void* data;

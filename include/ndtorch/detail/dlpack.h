@@ -109,6 +109,17 @@ inline DLDevice dlpack_device(at::Device device) {
   }
 }
 
+// Throws buffer_error where DLPack has no name for the dtype.
+inline DLDataType dlpack_dtype(at::ScalarType type) {
+  const dtype_entry* entry = find_dtype(type);
+  if (entry == nullptr) {
+    throw py::buffer_error(c10::str("Got unsupported ScalarType ", type,
+                                    ": DLPack has no such dtype. Convert the tensor first."));
+  }
+  return {static_cast<std::uint8_t>(entry->dlpack_code),
+          static_cast<std::uint8_t>(entry->item_size * 8), 1};
+}
+
 inline std::string describe(const DLTensor& tensor) {
   const bool has_shape = tensor.ndim >= 0 && tensor.ndim <= static_cast<std::int32_t>(max_ndim) &&
                          (tensor.ndim == 0 || tensor.shape != nullptr);
@@ -198,6 +209,7 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
 // Whether the memory may be written is for a versioned structure to say.
 template <class Managed>
 at::Tensor share_dlpack(dlpack_owner<Managed> managed, bool writable = true) {
+  bool copied = false;
   if constexpr (is_versioned<Managed>) {
     // No other field of another major version is where this header says.
     if (managed->version.major != DLPACK_MAJOR_VERSION) {
@@ -206,10 +218,15 @@ at::Tensor share_dlpack(dlpack_owner<Managed> managed, bool writable = true) {
                                       DLPACK_MAJOR_VERSION, ". Update the older of the two."));
     }
     writable = (managed->flags & DLPACK_FLAG_BITMASK_READ_ONLY) == 0;
+    copied = (managed->flags & DLPACK_FLAG_BITMASK_IS_COPIED) != 0;
   }
   const strided_view view = read_dlpack(managed->dl_tensor, writable);
   const auto holder = py::reinterpret_steal<py::object>(PyCapsule_New(
-      managed.get(), writable ? writable_capsule : read_only_capsule, [](PyObject* self) {
+      managed.get(),
+      !writable ? read_only_capsule
+      : copied  ? copied_capsule
+                : writable_capsule,
+      [](PyObject* self) {
         dlpack_deleter()(
             static_cast<Managed*>(PyCapsule_GetPointer(self, PyCapsule_GetName(self))));
       }));
@@ -397,11 +414,6 @@ struct dlpack_offer {
 // memory that may be written. Throws buffer_error for what DLPack has no name for.
 template <class Managed>
 dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = false) {
-  const dtype_entry* entry = find_dtype(tensor.scalar_type());
-  if (entry == nullptr) {
-    throw py::buffer_error(c10::str("Got unsupported ScalarType ", tensor.scalar_type(),
-                                    ": DLPack has no such dtype. Convert the tensor first."));
-  }
   auto offer = std::make_unique<dlpack_offer<Managed>>();
   auto& dims = offer->sizes_and_strides;
   dims.assign(tensor.sizes().begin(), tensor.sizes().end());
@@ -417,8 +429,7 @@ dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = fals
   }
   described.device = dlpack_device(tensor.device());
   described.ndim = static_cast<std::int32_t>(tensor.dim());
-  described.dtype = {static_cast<std::uint8_t>(entry->dlpack_code),
-                     static_cast<std::uint8_t>(entry->item_size * 8), 1};
+  described.dtype = dlpack_dtype(tensor.scalar_type());
   described.shape = dims.data();
   described.strides = dims.data() + tensor.dim();
   described.byte_offset = 0;

@@ -166,8 +166,12 @@ inline std::string describe(const array_object* array) {
 }
 
 inline std::string describe(const at::Tensor& tensor) {
-  return c10::str("a tensor of shape ", tensor.sizes(), ", strides ", tensor.strides(),
-                  " elements, dtype ", tensor.scalar_type(), ", device ", tensor.device());
+  // Sparse tensors of some kinds throw where they are asked for strides.
+  const std::string memory = tensor.layout() == at::kStrided
+                                 ? c10::str("strides ", tensor.strides(), " elements")
+                                 : c10::str("layout ", tensor.layout());
+  return c10::str("a tensor of shape ", tensor.sizes(), ", ", memory, ", dtype ",
+                  tensor.scalar_type(), ", device ", tensor.device());
 }
 
 }  // namespace detail

@@ -85,12 +85,53 @@ struct last_resort {
 
 inline constexpr char last_resort_name[] = "ndtorch.last_resort";
 
+// What has been read can't be read again: a generator that one caster has emptied would be an empty
+// sequence to it now, and the function would run with that.
+inline bool is_used_up(py::handle object) {
+  return PyIter_Check(object.ptr()) != 0 && PySequence_Check(object.ptr()) == 0 &&
+         !py::hasattr(py::type::handle_of(object), "__array__");
+}
+
+// The same object, or where it is used up, or has items that are, one that looks the same in a message,
+// and that no caster takes which would have read it. (pybind11 knows some types by their names.)
+inline py::object readable_again(py::handle object, bool has_items = true) {
+  if (is_used_up(object)) {
+    const auto type = py::handle(reinterpret_cast<PyObject*>(&PyType_Type));
+    const py::object repr = object.attr("__repr__");
+    return type(type_name(object) + " (read already)", build_value("()"),
+                build_value("{s:O}", "__repr__", repr.ptr()))();
+  }
+  const bool is_list = PyList_CheckExact(object.ptr()) != 0;
+  if (!has_items || !(is_list || PyTuple_CheckExact(object.ptr()))) {
+    return py::reinterpret_borrow<py::object>(object);
+  }
+  py::list items;
+  bool changed = false;
+  for (const py::handle item : object) {
+    const py::object readable = readable_again(item, /*has_items=*/false);
+    changed |= !readable.is(item);
+    items.append(readable);
+  }
+  if (!changed) return py::reinterpret_borrow<py::object>(object);
+  return is_list ? py::object(items) : py::object(py::tuple(items));
+}
+
 // Calls the function once more to hear from the casters, and adds what they say to pybind11's error.
 inline py::object call_and_explain(py::handle function, const py::args& args,
                                    const py::kwargs& kwargs, bool has_self) {
+  bool used_up = false;
+  const auto read_again = [&](py::handle argument) {
+    py::object again = readable_again(argument);
+    used_up |= !again.is(argument);
+    return again;
+  };
+  py::list readable;
+  py::dict readable_by_name;
+  for (const py::handle argument : args) readable.append(read_again(argument));
+  for (const auto& [name, value] : kwargs) readable_by_name[name] = read_again(value);
   explanation why;
   try {
-    return function(*args, **kwargs);
+    return function(*readable, **readable_by_name);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;
     std::string text = error_text(error);
@@ -101,7 +142,14 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
       const std::size_t begin = text.rfind('\n', name);
       text.erase(begin, text.find('\n', name) - begin);
     }
-    throw py::type_error(text + why.text(args, kwargs, has_self));
+    text += why.text(py::args(py::tuple(readable)), py::kwargs(readable_by_name), has_self);
+    if (used_up) {
+      text +=
+          "\n\nAn iterator among the arguments can be read only once, and was not read again to "
+          "say "
+          "why. Pass a list, list(iterator), to hear what is wrong with its items.";
+    }
+    throw py::type_error(text);
   }
 }
 

@@ -66,8 +66,12 @@ inline holder_kind find_holder(py::handle object) {
     return holder_kind::cuda_array;
   }
   if (PyObject_CheckBuffer(object.ptr()) != 0) return holder_kind::buffer;
+  const bool may_be_proxy = PySequence_Check(object.ptr()) == 0 && PyType_Check(object.ptr()) == 0;
   for (const char* name : {"__array_struct__", "__array_interface__", "__array__"}) {
     if (has_attribute(type, name)) return holder_kind::array_like;
+    // NumPy asks the object itself, as a proxy may answer for another one. Not a sequence, which can be
+    // read without it, nor a class, which has what its objects have.
+    if (may_be_proxy && has_attribute(object, name)) return holder_kind::array_like;
   }
   return holder_kind::none;
 }

@@ -175,7 +175,11 @@ inline void follow_interpreter() {
   if (state.followed != nullptr) return;
   if (state.is_ending) throw_wrong_interpreter();
   never_unload_this_library();
-  call_at_end([] { interpreter_state::instance().followed = nullptr; });
+  call_at_end([] {
+    interpreter_state& ended = interpreter_state::instance();
+    ended.is_ending = true;  // atexit calls nothing that is registered while it calls
+    ended.followed = nullptr;
+  });
   // Not py::cpp_function, which fails strangely where there is no memory.
   static PyMethodDef definition = {"ndtorch_await_claims", &await_claims, METH_NOARGS, nullptr};
   const auto function = py::reinterpret_steal<py::object>(PyCFunction_New(&definition, nullptr));

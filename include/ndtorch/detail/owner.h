@@ -75,16 +75,22 @@ inline PyObject* holder_of(const at::Storage& storage) {
                                                 : nullptr;
 }
 
-// The names of the capsules that hold foreign memory say whether it may be written.
+// The names of the capsules that hold foreign memory say whether it may be written, and whether it is a
+// copy that was made for us, where the producer's own stays as it is.
 inline constexpr char writable_capsule[] = "ndtorch.writable";
+inline constexpr char copied_capsule[] = "ndtorch.copied";
 inline constexpr char read_only_capsule[] = "ndtorch.read_only";
+
+inline bool is_capsule_named(PyObject* holder, const char* name) {
+  return PyCapsule_CheckExact(holder) && std::strcmp(PyCapsule_GetName(holder), name) == 0;
+}
 
 inline bool may_be_written(PyObject* holder) {
   if (api().is_array(holder)) {
     return (reinterpret_cast<array_object*>(holder)->flags & array_flag::writeable) != 0;
   }
   if (PyMemoryView_Check(holder)) return PyMemoryView_GET_BUFFER(holder)->readonly == 0;
-  return std::strcmp(PyCapsule_GetName(holder), writable_capsule) == 0;
+  return !is_capsule_named(holder, read_only_capsule);
 }
 
 // A Python object that keeps a storage alive. The storage may not grow any more: that would move

@@ -86,6 +86,7 @@ inline mismatch check_memory(const requirements& wants, const at::Tensor& tensor
 inline mismatch check_argument(const requirements& wants, const at::Tensor& tensor, bool writable) {
   const mismatch memory = check_memory(wants, tensor);
   if (memory == mismatch::no_memory) return memory;
+  if (wants.order != axis_order::kept && tensor.layout() != at::kStrided) return mismatch::order;
   const at::IntArrayRef strides =
       wants.order == axis_order::kept ? at::IntArrayRef() : tensor.strides();
   const mismatch found = check_argument(wants, tensor.scalar_type(), tensor.device().type(),
@@ -108,16 +109,21 @@ inline std::string wanted_shape(const requirements& wants) {
   return text + (wants.ndim == 1 ? ",)" : ")");
 }
 
+// The remedies are words of NumPy's for arrays, and of PyTorch's for tensors.
+enum class came_as { array, tensor };
+
 // Which requirement is not met, what came instead, and what to do.
 inline std::string mismatch_text(mismatch found, const requirements& wants, at::ScalarType dtype,
-                                 at::Device device, at::IntArrayRef sizes,
+                                 at::Device device, at::IntArrayRef sizes, came_as form,
                                  const std::string& what_came) {
+  const bool is_array = form == came_as::array;
   const auto text = [&](auto&&... parts) { return c10::str(parts..., ". Got ", what_came, "."); };
   switch (found) {
     case mismatch::dtype:
       return text("expected dtype ", numpy_name(wants.dtype), " (got ", numpy_name(dtype), ")") +
-             c10::str(" Cast it first, for example with array.astype('", numpy_name(wants.dtype),
-                      "').");
+             (is_array ? c10::str(" Cast it first, for example with array.astype('",
+                                  numpy_name(wants.dtype), "').")
+                       : " Cast it first, with tensor.to(dtype).");
     case mismatch::device:
       return text("expected a tensor on ", at::DeviceTypeName(wants.device, true), " (got ", device,
                   ")") +
@@ -131,10 +137,16 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
                   tuple_text(sizes.data(), sizes.size()), ")") +
              " Reshape or slice it first.";
     case mismatch::order:
-      return wants.order == axis_order::c ? text("expected memory in C order") +
-                                                " Copy it first, with np.ascontiguousarray(array)."
-                                          : text("expected memory in Fortran order") +
-                                                " Copy it first, with np.asfortranarray(array).";
+      if (wants.order == axis_order::c) {
+        return text("expected memory in C order") +
+               (is_array ? " Copy it first, with np.ascontiguousarray(array)."
+                         : " Copy it first, with tensor.contiguous().");
+      }
+      return text("expected memory in Fortran order") +
+             (is_array
+                  ? " Copy it first, with np.asfortranarray(array)."
+                  : " Copy it first: reverse its axes with tensor.permute(), call contiguous(), "
+                    "and reverse them back.");
     case mismatch::read_only:
       return text("expected memory that may be written, as the function writes into it") +
              " Pass a copy, array.copy(), and use it afterwards.";
@@ -204,8 +216,9 @@ class argument_reader {
   }
 
   std::optional<at::Tensor> refuse(mismatch found, at::ScalarType dtype, at::Device device,
-                                   at::IntArrayRef sizes, const std::string& what_came) {
-    std::string reason = mismatch_text(found, wants_, dtype, device, sizes, what_came);
+                                   at::IntArrayRef sizes, came_as form,
+                                   const std::string& what_came) {
+    std::string reason = mismatch_text(found, wants_, dtype, device, sizes, form, what_came);
     switch (found) {
       case mismatch::dtype:
       case mismatch::device:
@@ -237,7 +250,8 @@ class argument_reader {
       if (found == mismatch::none) return share(array, source, on_read_only::copy_on_write);
       if (!can_be_mended(found)) {
         if (why_ == nullptr) return std::nullopt;
-        return refuse(found, view.dtype, view.device, view.sizes(), describe(source.array));
+        return refuse(found, view.dtype, view.device, view.sizes(), came_as::array,
+                      describe(source.array));
       }
     } else if (!source.can_be_copied()) {
       return why_ == nullptr ? std::nullopt : refuse(refusal_text(source));
@@ -245,7 +259,8 @@ class argument_reader {
       return why_ == nullptr ? std::nullopt : refuse_memory(refusal_text(source));
     } else if (const mismatch found = check_shape(wants_, view.sizes()); found != mismatch::none) {
       if (why_ == nullptr) return std::nullopt;
-      return refuse(found, view.dtype, view.device, view.sizes(), describe(source.array));
+      return refuse(found, view.dtype, view.device, view.sizes(), came_as::array,
+                    describe(source.array));
     }
     return copy(source, target_.dtype.value_or(view.dtype), checked_target());
   }
@@ -259,11 +274,12 @@ class argument_reader {
     if (is_read_by_numpy(kind)) return read_array_argument(array_of(object, kind));
 
     at::Tensor tensor = share_holder(object, kind);
-    const mismatch found = check_argument(wants_, tensor, may_be_written(tensor.storage()));
+    const mismatch found = check_argument(wants_, tensor, shows_writes(tensor.storage()));
     if (found == mismatch::none) return tensor;
     if (can_be_mended(found)) return copy(tensor, checked_target());
     if (why_ == nullptr) return std::nullopt;
-    return refuse(found, tensor.scalar_type(), tensor.device(), tensor.sizes(), describe(tensor));
+    return refuse(found, tensor.scalar_type(), tensor.device(), tensor.sizes(), came_as::tensor,
+                  describe(tensor));
   }
 
   std::optional<at::Tensor> read_nested_argument(py::handle object) {
@@ -277,7 +293,7 @@ class argument_reader {
     }
     const nested_data data = read_nested(object, target_.dtype);
     if (const mismatch found = check_shape(wants_, data.sizes); found != mismatch::none) {
-      return refuse(found, data.dtype, at::Device(at::kCPU), data.sizes,
+      return refuse(found, data.dtype, at::Device(at::kCPU), data.sizes, came_as::array,
                     c10::str("a ", type_name(object), " of shape ",
                              tuple_text(data.sizes.data(), data.sizes.size())));
     }

@@ -16,8 +16,10 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -126,7 +128,7 @@ class nested_reader {
     const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
     enter(object, count, depth);
     if (count == 0) {
-      finish_shape(depth + 1, type_name(object));
+      finish_shape(depth + 1, object);
       promote(c10::get_default_dtype_as_scalartype());
     }
     for (Py_ssize_t i = 0; i < count; ++i) {
@@ -142,6 +144,8 @@ class nested_reader {
 
   // Some sequences have keys too, such as the rows of sqlite3.
   static bool is_mapping(py::handle object) {
+    if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr()))
+      return false;  // most, and quickly
     return has_attribute(py::type::handle_of(object), "keys") &&
            py::isinstance(object, py::module_::import("collections.abc").attr("Mapping"));
   }
@@ -186,16 +190,17 @@ class nested_reader {
   }
 
   // The first leaf, or the first empty sequence, tells the number of dimensions.
-  void finish_shape(std::size_t depth, const std::string& what) {
+  void finish_shape(std::size_t depth, py::handle leaf) {
     shape_is_known_ = true;
     if (depth != data_.sizes.size()) {
       throw py::value_error(c10::str("expected sequence of length ", data_.sizes[depth], " at dim ",
-                                     depth, " (got a ", what, "): ", ragged));
+                                     depth, " (got a ", leaf ? type_name(leaf) : "tensor",
+                                     "): ", ragged));
     }
   }
 
   void add_leaf(nested_data::leaf leaf, at::ScalarType dtype, std::size_t depth) {
-    finish_shape(depth, leaf.object ? type_name(leaf.object) : "tensor");
+    finish_shape(depth, leaf.object);
     promote(dtype);
     data_.leaves.push_back(std::move(leaf));
   }
@@ -264,13 +269,16 @@ T element_of(PyObject* object, at::ScalarType dtype) {
   } else if constexpr (!std::is_integral_v<T>) {
     return c10::convert<T>(number.toDouble());
   } else {
+    // c10 compares with the largest T as a double, to which that of 64 bits is rounded up.
+    const bool too_large = number.isFloatingPoint() &&
+                           number.toDouble() >= std::ldexp(1.0, std::numeric_limits<T>::digits);
     try {
-      return number.to<T>();
-    } catch (const std::runtime_error&) {
-      throw std::runtime_error(c10::str(
-          "value cannot be converted to type ", find_dtype(dtype)->name, " without overflow. Got ",
-          utf8(py::repr(object)), ". Ask for a dtype that holds it."));
+      if (!too_large) return number.to<T>();
+    } catch (const std::runtime_error&) {  // NOLINT(bugprone-empty-catch)
     }
+    throw std::runtime_error(c10::str("value cannot be converted to type ", find_dtype(dtype)->name,
+                                      " without overflow. Got ", utf8(py::repr(object)),
+                                      ". Ask for a dtype that holds it."));
   }
 }
 
