@@ -38,7 +38,9 @@ class huge_page_allocator final : public c10::Allocator {
     void* data = nullptr;
     const std::size_t alignment = nbytes >= large_memory ? huge_page : cache_line;
     if (nbytes > 0 && posix_memalign(&data, alignment, nbytes) != 0) {
-      throw out_of_memory(c10::str("can't allocate ", nbytes, " bytes for a tensor."));
+      throw out_of_memory(
+          c10::str("can't allocate ", nbytes,
+                   " bytes for a tensor. Free memory, or convert the data in parts."));
     }
 #if defined(MADV_HUGEPAGE)
     if (nbytes >= large_memory) madvise(data, nbytes, MADV_HUGEPAGE);  // a hint: it may be refused
