@@ -193,7 +193,7 @@ at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy
 //                  `options`
 //   runtime_error  requires_grad for an integer dtype, a device this build or machine lacks, pinned
 //                  memory where there is none, a number that doesn't fit the integer dtype
-//   std::bad_alloc no memory: MemoryError in Python
+//   bad_alloc      no memory: MemoryError in Python
 inline at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("tensor");
   return detail::convert(data, detail::read_options(options), detail::sharing::never);
