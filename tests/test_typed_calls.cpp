@@ -237,6 +237,7 @@ py::module_ example() {
       .def_static("fixed", [](const tensor_t<float>&) { ++calls; })
       .def(
           "__add__", [](box_t&, const tensor_t<float>&) { return 1; }, py::is_operator())
+      .def("__next__", [](box_t&) { ++calls; })  // an iterator, whose methods are explained too
       .def("__repr__", [](box_t&) { return "box()"; });
   py::class_<derived_box<Explained>, box_t>(module, "derived", py::module_local())
       .def(py::init<>());

@@ -127,7 +127,10 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
   };
   py::list readable;
   py::dict readable_by_name;
-  for (const py::handle argument : args) readable.append(read_again(argument));
+  for (const py::handle argument : args) {
+    const bool is_self = has_self && readable.empty();  // which no caster reads, be it an iterator
+    readable.append(is_self ? py::reinterpret_borrow<py::object>(argument) : read_again(argument));
+  }
   for (const auto& [name, value] : kwargs) readable_by_name[name] = read_again(value);
   explanation why;
   try {
@@ -146,8 +149,7 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
     if (used_up) {
       text +=
           "\n\nAn iterator among the arguments can be read only once, and was not read again to "
-          "say "
-          "why. Pass a list, list(iterator), to hear what is wrong with its items.";
+          "say why. Pass a list, list(iterator), to hear what is wrong with its items.";
     }
     throw py::type_error(text);
   }

@@ -144,8 +144,7 @@ class nested_reader {
 
   // Some sequences have keys too, such as the rows of sqlite3.
   static bool is_mapping(py::handle object) {
-    if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr()))
-      return false;  // most, and quickly
+    if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())) return false;  // most, quickly
     return has_attribute(py::type::handle_of(object), "keys") &&
            py::isinstance(object, py::module_::import("collections.abc").attr("Mapping"));
   }
