@@ -167,7 +167,8 @@ TEST(numbers, of_doubles_must_be_below_the_next_power_of_two) {
   const auto refused = [](const char* number, at::ScalarType dtype) {
     return message_of<std::runtime_error>([&] { ndtorch::tensor(eval(number), dtype); });
   };
-  EXPECT_CONTAINS(refused("2.0**63", at::kLong), "int64 without overflow. Got 9.223372036854776e+18.");
+  EXPECT_CONTAINS(refused("2.0**63", at::kLong),
+                  "int64 without overflow. Got 9.223372036854776e+18.");
   EXPECT_CONTAINS(refused("2.0**64", at::kUInt64),
                   "uint64 without overflow. Got 1.8446744073709552e+19.");
   EXPECT_CONTAINS(refused("[np.float32(2**63)]", at::kLong), "int64 without overflow");
