@@ -31,7 +31,7 @@ OF_PINNED_RATE = 0.60
 
 PIECES = [MB << i for i in range(7)]
 SWEPT = [256 * MB, GB]
-AROUND_THE_LIMIT = [MB << i for i in range(6)] + [48 * MB, 64 * MB]
+AROUND_THE_LIMIT = [MB << i for i in range(6)] + [48 * MB, 64 * MB, 128 * MB]
 
 
 def size(nbytes):
@@ -195,8 +195,9 @@ def measure(bench, machine, seconds, save, rounds=None):
     end = time.monotonic() + seconds
     results = {
         "machine": machine,
-        "sizes": {"large_transfer": bench.ours.large_transfer,
-                  "piece_of_transfer": bench.ours.piece_of_transfer},
+        "sizes": {"export": bench.ours.large_export, "import": bench.ours.large_import,
+                  "pieces": {nbytes: bench.ours.piece_of_transfer(nbytes)
+                             for nbytes in (bench.ours.large_import, 256 * MB)}},
         "pinned": {}, "works": [], "sweeps": [],
     }
     gc.disable()
@@ -315,8 +316,10 @@ def report(results):
     return [
         f"{machine['date']}, {machine['GPU']}, {machine['CPU']}; {', '.join(machine['software'])}.",
         "", f"The bus's pinned rate: {rates}.", "", *table(results), "",
-        f"Copies in pieces of other sizes; these are {size(sizes['piece_of_transfer'])} from "
-        f"{size(sizes['large_transfer'])} on. The fastest is bold.", "", *sweep_table(results)]
+        f"Copies in pieces of other sizes. ndtorch exports in pieces from {size(sizes['export'])} on, "
+        f"and imports from {size(sizes['import'])} on; its pieces are of "
+        f"{', of '.join(f'{size(piece)} from {size(int(nbytes))} on' for nbytes, piece in sizes['pieces'].items())}. "
+        "The fastest is bold.", "", *sweep_table(results)]
 
 
 def write_page(page, lines):

@@ -102,7 +102,8 @@ TEST_P(transfer, brings_large_tensors) {
 
 TEST_P(transfer, brings_what_conj_and_neg_mean) {
   const inverted::asynchronous mode(late);
-  const at::Tensor values = at::arange(9'000'001, at::kFloat);
+  // Without a zero: LibTorch's CPU and CUDA give it different signs where they negate it.
+  const at::Tensor values = at::arange(1, 9'000'001, at::kFloat);
   const at::Tensor here = at::complex(values, values.add(1));
   const at::Tensor there = here.to(device());
   EXPECT_TRUE(same_elements(ndtorch::to_numpy(there.conj()), ndtorch::to_numpy(here.conj())));

@@ -48,8 +48,9 @@ held send_in_pieces(const py::object& array, at::Device device, std::int64_t nby
 PYBIND11_MODULE(gpu_transfers, module) {
   const py::class_<held> held_class(module, "held", py::module_local());
   py::class_<at::Device>(module, "device", py::module_local()).def(py::init<const std::string&>());
-  module.attr("large_transfer") = detail::large_transfer;
-  module.attr("piece_of_transfer") = detail::piece_of_transfer;
+  module.attr("large_export") = detail::large_export;
+  module.attr("large_import") = detail::large_import;
+  module.def("piece_of_transfer", &detail::piece_of_transfer);
 
   module.def("hold", [](const py::object& tensor) { return held{ndtorch::as_tensor(tensor)}; });
   module.def("to_numpy", [](const held& source) { return ndtorch::to_numpy(source.tensor); });

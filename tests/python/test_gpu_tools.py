@@ -73,7 +73,8 @@ def test_a_work_holds_where_all_its_bars_do(measured, holds):
 def results():
     return {
         "machine": {"date": "2026-01-01", "GPU": "a GPU", "CPU": "a CPU", "software": ["a library"]},
-        "sizes": {"large_transfer": 64 * gpu.MB, "piece_of_transfer": 16 * gpu.MB},
+        "sizes": {"export": 32 * gpu.MB, "import": 8 * gpu.MB,
+                  "pieces": {8 * gpu.MB: 16 * gpu.MB, 256 * gpu.MB: 32 * gpu.MB}},
         "pinned": {"export": 1e9, "import": 2e9},
         "works": [work(1.0, 4.0), dict(work(1.0, 4.0), values=None)],
         "sweeps": [{"name": "export 1 MB, or at once", "bytes": 1e9,
@@ -123,5 +124,5 @@ def test_the_benchmark_runs_on_the_tests_device():
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "gpu.py", "--dry-run"],
         check=True, capture_output=True, text=True)
-    assert done.stdout.startswith("Dry run: 20 works and 20 sweeps went through"), done.stdout
+    assert done.stdout.startswith("Dry run: 20 works and 22 sweeps went through"), done.stdout
     assert "Nothing was measured." in done.stdout

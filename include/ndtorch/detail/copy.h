@@ -185,7 +185,7 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
 inline void send_refused(const refused_reader& reader, at::ScalarType dtype,
                          const at::Tensor& result) {
   const at::ScalarType wire = dtype_on_bus(dtype, result.scalar_type());
-  const auto buffers = buffers_for(result.numel(), wire, result.device());
+  const auto buffers = buffers_for(result.numel(), wire, result.device(), large_import);
   if (buffers == nullptr) {
     const at::Tensor from =
         new_cpu_tensor(result.sizes(), result.strides(), wire, /*pinned=*/false);
@@ -194,7 +194,7 @@ inline void send_refused(const refused_reader& reader, at::ScalarType dtype,
     return;
   }
   sender out(result, wire, *buffers);
-  const std::int64_t most = elements_in_piece(wire);
+  const std::int64_t most = buffers->most_elements(wire);
   for (std::int64_t first = 0; first < result.numel(); first += most) {
     const std::int64_t count = std::min(most, result.numel() - first);
     const at::Tensor row = out.next(count);

@@ -23,10 +23,19 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-// In bytes on the bus. Smaller copies go as LibTorch makes them.
-inline constexpr std::int64_t large_transfer = std::int64_t{1} << 26;
-// Of each buffer: enough for the CPU's part of it to keep some threads busy.
-inline constexpr std::int64_t piece_of_transfer = std::int64_t{1} << 24;
+// In bytes on the bus. Smaller copies go as LibTorch makes them: to the CPU as long as malloc() may
+// have memory in use before (glibc's largest threshold for that), which is faster than new pages.
+// These limits were measured on an H200 with 16 cores (docs/gpu.md).
+inline constexpr std::int64_t large_export = std::int64_t{1} << 25;
+inline constexpr std::int64_t large_import = std::int64_t{1} << 23;
+
+// How many bytes each buffer has. The CPU's threads fill a new huge page of the result each, so that
+// a piece should have as many of these as there are threads; but the first piece and the last have
+// the bus to themselves, so that a copy should have some pieces, too.
+constexpr std::int64_t piece_of_transfer(std::int64_t nbytes) {
+  constexpr std::int64_t many_pieces = std::int64_t{1} << 28;
+  return std::int64_t{1} << (nbytes < many_pieces ? 24 : 25);
+}
 
 // The kinds of devices whose pinned memory and events LibTorch offers without their vendors'
 // headers.
@@ -65,6 +74,10 @@ class pinned_buffers {
     }
   }
 
+  // How many elements a buffer holds.
+  std::int64_t most_elements(at::ScalarType dtype) const {
+    return slots_.front().bytes.numel() / static_cast<std::int64_t>(c10::elementSize(dtype));
+  }
   // The first elements of a buffer.
   at::Tensor elements(std::size_t turn, at::ScalarType dtype, std::int64_t count) const {
     const auto item = static_cast<std::int64_t>(c10::elementSize(dtype));
@@ -237,16 +250,12 @@ inline at::ScalarType dtype_on_bus(at::ScalarType from, at::ScalarType to) {
   return c10::elementSize(to) <= c10::elementSize(from) ? to : from;
 }
 
-inline std::int64_t elements_in_piece(at::ScalarType dtype) {
-  return piece_of_transfer / static_cast<std::int64_t>(c10::elementSize(dtype));
-}
-
 // The buffers for a copy of so many elements; nullptr for one that LibTorch makes well itself.
 inline std::unique_ptr<pinned_buffers> buffers_for(std::int64_t count, at::ScalarType wire,
-                                                   at::Device device) {
+                                                   at::Device device, std::int64_t large) {
   const auto item = static_cast<std::int64_t>(c10::elementSize(wire));
-  if (count < large_transfer / item || !has_pinned_transfers(device)) return nullptr;
-  return pinned_buffers::make(device, piece_of_transfer);
+  if (count < large / item || !has_pinned_transfers(device)) return nullptr;
+  return pinned_buffers::make(device, piece_of_transfer(count * item));
 }
 
 // A copy of a device's tensor in the CPU's memory, cast to `dtype`, with the strides that PyTorch
@@ -260,11 +269,12 @@ inline at::Tensor to_cpu(const at::Tensor& source, at::ScalarType dtype, bool pi
     result.copy_(make_dense(source.to(dtype), strides));
     return result;
   }
-  const auto buffers =
-      source._is_zerotensor() ? nullptr : buffers_for(source.numel(), wire, source.device());
+  const auto buffers = source._is_zerotensor()
+                           ? nullptr
+                           : buffers_for(source.numel(), wire, source.device(), large_export);
   if (buffers == nullptr) return source.to(wire).cpu().to(dtype);
   at::Tensor result = new_cpu_tensor(source.sizes(), strides_of_copy(source), dtype, pinned);
-  receive(source, result, wire, *buffers, elements_in_piece(wire));
+  receive(source, result, wire, *buffers, buffers->most_elements(wire));
   return result;
 }
 
@@ -272,13 +282,13 @@ inline at::Tensor to_cpu(const at::Tensor& source, at::ScalarType dtype, bool pi
 // device where the copy is large. Call it without the GIL.
 inline void to_device(const at::Tensor& source, const at::Tensor& result) {
   const at::ScalarType wire = dtype_on_bus(source.scalar_type(), result.scalar_type());
-  const auto buffers = buffers_for(source.numel(), wire, result.device());
+  const auto buffers = buffers_for(source.numel(), wire, result.device(), large_import);
   if (buffers == nullptr || source.is_pinned()) {
     const at::Tensor from = source.to(wire);
     result.copy_(wire == result.scalar_type() ? from : from.to(result.device()));
     return;
   }
-  transmit(source, result, wire, *buffers, elements_in_piece(wire));
+  transmit(source, result, wire, *buffers, buffers->most_elements(wire));
 }
 
 }  // namespace detail
