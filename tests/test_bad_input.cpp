@@ -6,6 +6,7 @@
 #include <ndtorch/ndtorch.h>
 
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <string>
 #include <utility>
@@ -526,6 +527,20 @@ TEST(a_writable_array, that_becomes_read_only_under_a_tensor_is_exported_as_such
   EXPECT_FALSE(exported.writeable());
   EXPECT_TRUE(py::object(exported.attr("base")).is(object));
   EXPECT_EQ(exported.data(), py::array(object).data());
+}
+
+// LibTorch's own exception for what Python raised is known to libtorch_python only: without it, what was
+// raised is pending when that exception comes.
+TEST(an_exception_of_libtorchs, that_leaves_a_python_error_pending_is_thrown_as_that_error) {
+  const auto raise = [] {
+    PyErr_SetString(PyExc_ZeroDivisionError, "no mul");
+    throw std::exception();  // its text is empty, as that of python_error
+  };
+  const test::python_error raised =
+      test::raised_by([&] { ndtorch::detail::with_python_errors(raise); });
+  EXPECT_EQ(raised.type, "ZeroDivisionError");
+  EXPECT_EQ(raised.text, "no mul");
+  EXPECT_EQ(PyErr_Occurred(), nullptr);
 }
 
 }  // namespace

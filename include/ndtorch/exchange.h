@@ -8,6 +8,7 @@
 #include <ndtorch/detail/dlpack.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/interpreter.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/strided_view.h>
@@ -48,10 +49,10 @@ inline void check_exchangeable(const at::Tensor& tensor) {
     throw py::buffer_error(
         "Can't export tensors with the negative bit set. Use tensor.resolve_neg() first.");
   }
-  if (is_dispatched_to_python(tensor)) {
+  if (is_wrapper(tensor)) {
     throw py::buffer_error(
-        "Can't export tensor subclasses with __torch_dispatch__, whose memory needn't be what they "
-        "mean. Export the plain tensor inside.");
+        "Can't export tensor subclasses with __torch_dispatch__, or tensors inside of torch.func, "
+        "whose memory needn't be what they mean. Export the plain tensor inside.");
   }
   if (tensor._is_zerotensor()) {
     throw py::buffer_error(
@@ -91,6 +92,7 @@ class dlpack_exporter {
       }
       tensor = with_python_errors([&] {
         const gil_release without_gil;
+        const own_work unseen;
         return tensor.cpu();
       });
       is_copy = !tensor.is_same(tensor_);  // it is on the CPU already, under another name
@@ -98,6 +100,7 @@ class dlpack_exporter {
     if (must_copy && !is_copy) {
       tensor = with_python_errors([&] {
         const gil_release without_gil;
+        const own_work unseen;
         return tensor.clone();
       });
       is_copy = true;

@@ -116,10 +116,10 @@ inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
     const at::Tensor held = share_holder(data, kind);
     if (wanted.requires_grad) check_may_require_grad(wanted.dtype.value_or(held.scalar_type()));
     at::Tensor result =
-        rule == sharing::never ? copy(held.detach(), wanted) : share_or_copy_holder(held, wanted);
+        rule == sharing::never ? copy(detached(held), wanted) : share_or_copy_holder(held, wanted);
     // With libtorch_python it may be the caller's own tensor, which stays as it is.
     if (wanted.requires_grad && result.is_same(held) && !held.requires_grad()) {
-      result = held.detach();
+      result = detached(held);
     }
     return result;
   };

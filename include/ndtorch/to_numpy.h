@@ -6,6 +6,7 @@
 #include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/interpreter.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/detail/transfer.h>
@@ -65,6 +66,7 @@ inline void check_convertible(const at::Tensor& tensor) {
 
 // The tensor as plain memory of the CPU's, copied only where it must be. Call it without the GIL.
 inline at::Tensor to_plain(const at::Tensor& tensor) {
+  const own_work unseen;
   at::Tensor result = tensor.requires_grad() ? tensor.detach() : tensor;
   if (!result.device().is_cpu()) result = to_cpu(result, result.scalar_type());
   if (result.is_conj()) result = result.resolve_conj();
@@ -130,6 +132,7 @@ py::array to_numpy(const at::Tensor& tensor) {
   }
   const at::Tensor cast = detail::with_python_errors([&] {
     const detail::gil_release without_gil;
+    const detail::own_work unseen;
     const at::Tensor plain = tensor.detach();
     return tensor.device().is_cpu() ? plain.to(type) : detail::to_cpu(plain, type);
   });

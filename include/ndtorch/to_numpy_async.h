@@ -9,6 +9,7 @@
 #include <ndtorch/detail/dense.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/interpreter.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/transfer.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/numpy.h>
@@ -84,6 +85,7 @@ inline async_array to_numpy_async(const at::Tensor& tensor) {
   detail::check_convertible(tensor);
   return detail::with_python_errors([&]() -> async_array {
     const detail::gil_release without_gil;
+    const detail::own_work unseen;
     const at::Device device = tensor.device();
     if (detail::has_pinned_transfers(device) && !tensor._is_zerotensor()) {
       try {

@@ -9,6 +9,7 @@
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/explain_mismatches.h>
 #include <ndtorch/detail/interpreter.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/read_argument.h>
 #include <ndtorch/detail/signature.h>
 #include <ndtorch/detail/strided_iterator.h>
@@ -211,6 +212,7 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
       nd::check_layout(tensor);
       const auto clone = [&] {
         const nd::gil_release without_gil;
+        const nd::own_work unseen(tensor);
         return tensor.clone();
       };
       return ndtorch::numpy(nd::with_python_errors(clone)).release();

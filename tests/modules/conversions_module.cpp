@@ -55,6 +55,8 @@ PYBIND11_MODULE(conversions_module, module) {
       py::arg("x"), requires_grad);
   module.def("to_numpy_double",
              [](py::handle x) { return ndtorch::to_numpy<double>(ndtorch::as_tensor(x)); });
+  module.def("to_numpy_async",
+             [](py::handle x) { return ndtorch::to_numpy_async(ndtorch::as_tensor(x)).wait(); });
   module.def("to_dlpack", [](py::handle x) { return ndtorch::to_dlpack(ndtorch::as_tensor(x)); });
 
   // Arguments with constraints; what comes is returned as it came.
@@ -67,5 +69,9 @@ PYBIND11_MODULE(conversions_module, module) {
   module.def("f_order", [](const tensor_t<ndtorch::f_contig>& x) { return x; });
   module.def("matrix", [](const tensor_t<const double, ndtorch::ndim<2>>& x) { return x; });
   module.def("triples", [](const tensor_t<const double, ndtorch::shape<-1, 3>>& x) { return x; });
+  module.def("copied", [](const tensor_t<>& x) { return x; }, py::return_value_policy::copy);
+  module.def(
+      "which", [](const tensor_t<const float>&) { return "float"; }, py::arg("x").noconvert());
+  module.def("which", [](const tensor_t<const double>&) { return "double"; });
   module.def("zero", [](tensor_t<float> x) { x.zero_(); });
 }

@@ -260,3 +260,75 @@ import torch
 assert type(first) is torch.Tensor and first is second
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def traced(function, x):
+    return torch.jit.trace(function, (x,), check_trace=False)
+
+
+def fx(function, x):
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    return make_fx(function)(x)
+
+
+@pytest.mark.parametrize("trace", [traced, fx])
+@pytest.mark.parametrize("ours, theirs", [
+    (lambda x: module.as_double(x) * 2, lambda x: torch.as_tensor(x, dtype=torch.float64) * 2),
+    (lambda x: module.copied(x) * 2, lambda x: x.detach().clone() * 2),
+    (lambda x: module.same(x) * 2, lambda x: torch.as_tensor(x) * 2),
+    (module.twice, lambda x: x * 2),
+    (module.twice_as_double, lambda x: x.to(torch.float64) * 2),
+], ids="as_tensor_cast tensor as_tensor argument argument_cast".split())
+def test_a_trace_follows_the_callers_own_tensor(trace, ours, theirs):
+    """A conversion of a torch.Tensor is the caller's step, as torch.as_tensor's is."""
+    x = torch.arange(3.0)
+    assert trace(ours, x)(x + 10).equal(theirs(x + 10))
+
+
+@pytest.mark.parametrize("function", [module.as_double, module.copied, module.same])
+@pytest.mark.parametrize("transform", [
+    torch.func.vmap, torch.func.functionalize, lambda f: torch.func.vmap(torch.func.vmap(f)),
+    lambda f: torch.func.grad(lambda x: f(x).sum()),
+    lambda f: (lambda x: torch.func.jvp(f, (x,), (torch.ones_like(x),))[1]),
+], ids="vmap functionalize nested_vmap grad jvp".split())
+def test_torch_func_follows_the_callers_own_tensor(function, transform):
+    x = torch.arange(4.0).reshape(2, 2)
+    theirs = {module.as_double: lambda x: torch.as_tensor(x, dtype=torch.float64),
+              module.copied: lambda x: x.detach().clone(), module.same: torch.as_tensor}[function]
+    assert transform(function)(x).equal(transform(theirs)(x))
+
+
+def test_an_array_in_a_trace_is_a_constant():
+    arrays = [np.full(1 << 12, 7.0, "f4")]
+    x = torch.zeros(1 << 12, dtype=torch.float64)
+    functions = [trace(lambda x: x + module.as_double(arrays[0]), x) for trace in (traced, fx)]
+    arrays.clear()
+    junk = [np.full(1 << 12, 99.0, "f4") for _ in range(20)]
+    for function in functions:
+        assert function(x).unique().tolist() == [7] and junk
+
+
+@pytest.mark.parametrize("transform", [torch.func.vmap, torch.func.functionalize])
+def test_a_tensor_inside_of_torch_func_has_no_array(transform):
+    def function(x):
+        with pytest.raises(RuntimeError, match="outside of the function that is transformed"):
+            module.numpy(x)
+        with pytest.raises(BufferError, match="or tensors inside of torch.func"):
+            module.dlpack(x)
+        with pytest.raises(TypeError, match="pass torch.stack"):
+            module.copied([x, x])
+        return x
+
+    transform(function)(torch.ones(2, 3))
+
+
+def test_an_error_of_a_subclass_arrives_whole():
+    class Failing(torch.Tensor):
+        @classmethod
+        def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+            raise ZeroDivisionError(f"no {function}")
+
+    failing = torch.Tensor._make_subclass(Failing, torch.ones(2))
+    with pytest.raises(ZeroDivisionError, match="^no aten"):
+        module.as_double(failing)

@@ -9,6 +9,7 @@
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/interpreter.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/parallel.h>
 #include <ndtorch/detail/strided_copy.h>
 #include <ndtorch/detail/strided_view.h>
@@ -208,6 +209,7 @@ inline void send_refused(const refused_reader& reader, at::ScalarType dtype,
 inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const target& wanted) {
   const c10::DimVector strides = copy_strides(source, wanted.order);
   return with_python_errors([&]() -> at::Tensor {
+    const own_work unseen;
     const at::IntArrayRef sizes = source.view.sizes();
     const at::Device device = wanted.device.value_or(at::Device(at::kCPU));
     if (device.is_cpu()) {
@@ -231,19 +233,24 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
   });
 }
 
+// Tensor.detach(), of which only those hear whom the tensor concerns.
+inline at::Tensor detached(const at::Tensor& tensor) {
+  const own_work unseen(tensor);
+  return tensor.detach();
+}
+
 inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
   c10::DimVector axes;
   for (std::int64_t i = tensor.dim(); i-- > 0;) axes.push_back(i);
   return axes;
 }
 
-// A new tensor with the elements of another. It may be unpinned all the same.
+// A new tensor with the elements of another. It may be unpinned all the same. Inside of own_work, but
+// for a tensor that is followed.
 inline at::Tensor copy_to(const at::Tensor& source, at::ScalarType dtype, at::Device device,
                           bool pinned) {
   const auto options = at::TensorOptions().dtype(dtype).device(device);
-  // A subclass's own copy_ may write to something else.
-  if (source.requires_grad() || is_dispatched_to_python(source) || device.is_meta() ||
-      (!source.is_cpu() && !device.is_cpu())) {
+  if (is_followed(source) || device.is_meta() || (!source.is_cpu() && !device.is_cpu())) {
     return source.to(options, /*non_blocking=*/false, /*copy=*/true);
   }
   if (!source.is_cpu()) return to_cpu(source, dtype, pinned);
@@ -262,6 +269,7 @@ inline at::Tensor copy_to(const at::Tensor& source, at::ScalarType dtype, at::De
 inline at::Tensor copy(const at::Tensor& source, const target& wanted) {
   return with_python_errors([&] {
     const gil_release without_gil;
+    const own_work unseen(source);
     at::Tensor result = copy_to(source, wanted.dtype.value_or(source.scalar_type()),
                                 wanted.device.value_or(source.device()),
                                 wanted.pinned && wanted.order == axis_order::kept);

@@ -4,11 +4,13 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 #include <c10/util/StringUtil.h>
+#include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/python_error.h>
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
+#include <exception>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -74,6 +76,11 @@ decltype(auto) with_python_errors(Function&& function) {
   } catch (::python_error& error) {  // of a __torch_dispatch__
     error.restore();
     throw_python_error();
+#else
+  } catch (const std::exception&) {
+    // It may be LibTorch's python_error, which only libtorch_python has: what Python raised is pending.
+    if (has_gil() && PyErr_Occurred() != nullptr) throw_python_error();
+    throw;
 #endif
   }
 }

@@ -10,6 +10,7 @@
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/holder.h>
 #include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/sequence.h>
 #include <ndtorch/dtype.h>
@@ -73,7 +74,7 @@ inline bool has_order(at::IntArrayRef sizes, at::IntArrayRef strides, axis_order
 // tensor means. (Tensors of others only: an array's memory always does.)
 inline mismatch check_memory(const requirements& wants, const at::Tensor& tensor) {
   if (!wants.has_dtype() && wants.order == axis_order::kept) return mismatch::none;
-  if (is_dispatched_to_python(tensor)) return mismatch::no_memory;
+  if (is_wrapper(tensor)) return mismatch::no_memory;
   // LibTorch itself says that these have no memory of the kind.
   if (tensor.layout() != at::kStrided || !tensor.has_storage()) return mismatch::none;
   if (tensor.is_conj() || tensor.is_neg() || tensor._is_zerotensor()) return mismatch::lazy;
@@ -157,8 +158,8 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
              " Resolve it first, with tensor.resolve_conj().resolve_neg() or tensor.clone().";
     case mismatch::no_memory:
       return text("expected a tensor with memory of its own") +
-             " Pass a dense one with data, not a meta tensor or one of a subclass with "
-             "__torch_dispatch__.";
+             " Pass a dense one with data, not a meta tensor, one of a subclass with "
+             "__torch_dispatch__, or one inside of torch.func (vmap, grad).";
     case mismatch::none:
       break;
   }

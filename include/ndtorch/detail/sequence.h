@@ -12,6 +12,7 @@
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/holder.h>
 #include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/python_error.h>
 #include <pybind11/pybind11.h>
 
@@ -100,12 +101,14 @@ class nested_reader {
       read(array_of(object, kind), depth);
     } else if (kind != holder_kind::none) {
       const at::Tensor held = share_holder(object, kind);
-      if (is_dispatched_to_python(held)) {
+      if (is_wrapper(held)) {
         throw py::type_error(
-            "can't copy a tensor of a subclass with __torch_dispatch__ out of a sequence: its "
-            "memory "
-            "needn't be what it means. Put the plain tensor inside there.");
+            "can't copy a tensor of a subclass with __torch_dispatch__, or one inside of "
+            "torch.func, "
+            "out of a sequence: its memory needn't be what it means. Put the plain tensor inside "
+            "there, or pass torch.stack(tensors).");
       }
+      const own_work unseen;
       at::Tensor tensor = held.detach();
       const auto ndim = static_cast<std::size_t>(tensor.dim());
       for (std::size_t i = 0; i < ndim; ++i) enter(object, tensor.sizes()[i], depth + i);
@@ -343,6 +346,7 @@ inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
   if (wanted.requires_grad) check_may_require_grad(dtype);
 
   return with_python_errors([&]() -> at::Tensor {
+    const own_work unseen;
     at::Tensor result = new_cpu_tensor(data.sizes, dtype, wanted.pinned);
     auto* element = static_cast<std::byte*>(result.mutable_data_ptr());
     const std::byte* const end = element + result.nbytes();

@@ -7,6 +7,7 @@
 #include <c10/core/TensorImpl.h>
 #include <c10/core/TensorOptions.h>
 #include <ndtorch/detail/error.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/strided_view.h>
 #include <pybind11/pybind11.h>
 
@@ -55,12 +56,6 @@ inline bool is_plain_cpu_tensor(const at::Tensor& tensor) {
                                  ". Merge some with Tensor.flatten() or Tensor.reshape()."));
 }
 
-// Whether it is of a subclass of torch.Tensor with __torch_dispatch__, which may mean something else
-// than its memory says, or have none.
-inline bool is_dispatched_to_python(const at::Tensor& tensor) {
-  return tensor.unsafeGetTensorImpl()->is_python_dispatch();
-}
-
 // What NumPy has no form for, on any device: no later step of a conversion could mend it.
 inline void check_layout(const at::Tensor& tensor) {
   if (is_plain_cpu_tensor(tensor)) {
@@ -84,11 +79,16 @@ inline void check_layout(const at::Tensor& tensor) {
                                   tensor.sizes(), ", dtype ", tensor.scalar_type(), ", device ",
                                   tensor.device(), "."));
   }
-  if (is_dispatched_to_python(tensor)) {
+  if (is_wrapper(tensor)) {
     throw std::runtime_error(
-        ".numpy() is not supported for tensor subclasses. Its __torch_dispatch__ says what this "
-        "one "
-        "means: convert the plain tensor inside.");
+        tensor.unsafeGetTensorImpl()->is_python_dispatch()
+            ? ".numpy() is not supported for tensor subclasses. Its __torch_dispatch__ says what "
+              "this one means: convert the plain tensor inside."
+            : "Cannot access data pointer of Tensor that doesn't have storage: inside of "
+              "torch.func "
+              "(vmap, grad, jvp, functionalize) it stands for another one. Convert the tensor "
+              "outside "
+              "of the function that is transformed.");
   }
   if (tensor.dim() > static_cast<std::int64_t>(max_ndim)) throw_too_many_dimensions(tensor);
 }

@@ -1,0 +1,65 @@
+// LibTorch's operators as ndtorch calls them for itself, which is nobody else's business.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/DispatchKey.h>
+#include <c10/core/DispatchKeySet.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include <optional>
+
+namespace ndtorch {
+namespace [[gnu::visibility("hidden")]] detail {
+
+// All that stands before an operator's kernel: tracers, Python's dispatch modes, functorch, autograd,
+// autocast, functionalization. (PyTorch's own torch.tensor leaves out the same: internal_new_from_data
+// in torch/csrc/utils/tensor_new.cpp, 2.13.) What the conj, neg and zero bit mean is kernels' work.
+inline constexpr c10::DispatchKeySet before_kernels =
+    c10::DispatchKeySet(c10::DispatchKeySet::FULL) -
+    c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, c10::DispatchKey::Fake) -
+    c10::DispatchKeySet(
+        {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
+
+// Whether the tensor stands for another one, which its operators know of and its memory doesn't: one of
+// a subclass with __torch_dispatch__, or of functorch (vmap, grad), or functionalized.
+inline bool is_wrapper(const at::Tensor& tensor) {
+  constexpr c10::DispatchKeySet wrappers({c10::DispatchKey::Python, c10::DispatchKey::Functionalize,
+                                          c10::DispatchKey::FuncTorchBatched,
+                                          c10::DispatchKey::FuncTorchGradWrapper});
+  return tensor.unsafeGetTensorImpl()->key_set().has_any(wrappers);
+}
+
+// Whether operators on this tensor are somebody's business all the same: autograd's, or its wrapper's.
+// With libtorch_python it may be one of the caller's own, which a trace or a mode is to follow
+// through a conversion as it does through torch.as_tensor.
+inline bool is_followed(const at::Tensor& tensor) {
+  if (tensor.requires_grad() || is_wrapper(tensor)) return true;
+#if defined(NDTORCH_TORCH_PYTHON)  // set by the CMake target ndtorch::torch_python
+  constexpr c10::DispatchKeySet followers(
+      {c10::DispatchKey::Fake, c10::DispatchKey::Python, c10::DispatchKey::PythonTLSSnapshot,
+       c10::DispatchKey::PythonDispatcher, c10::DispatchKey::PreDispatch,
+       c10::DispatchKey::DeferredInit, c10::DispatchKey::Functionalize, c10::DispatchKey::Tracer,
+       c10::DispatchKey::FuncTorchDynamicLayerFrontMode, c10::DispatchKey::FuncTorchVmapMode});
+  const c10::impl::LocalDispatchKeySet local = c10::impl::tls_local_dispatch_key_set();
+  return (local.included_ - local.excluded_).has_any(followers);
+#else
+  return false;
+#endif
+}
+
+// As long as one lives, operators that this thread calls go to the kernels at once. Whoever listens would
+// see tensors on memory that is only borrowed, and might keep them.
+class own_work {
+ public:
+  own_work() { keys_.emplace(before_kernels); }
+  // The same, unless operators on this tensor are followed.
+  explicit own_work(const at::Tensor& tensor) {
+    if (!is_followed(tensor)) keys_.emplace(before_kernels);
+  }
+
+ private:
+  std::optional<c10::impl::ExcludeDispatchKeyGuard> keys_;
+};
+
+}  // namespace detail
+}  // namespace ndtorch
