@@ -369,7 +369,8 @@ void dlpack_case(input& bytes) {
   if (from.tensor.ndim < 64) {
     run(
         of_dlpack_item,
-        [](py::handle object) { return ndtorch::tensor(py::make_tuple(object))[0]; }, look);
+        [](py::handle object) { return ndtorch::tensor(py::make_tuple(object)); },
+        [&](const at::Tensor& tensor) { look(tensor[0]); });
   }
   run(
       of_dlpack_typed,

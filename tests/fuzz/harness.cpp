@@ -87,6 +87,34 @@ std::string conversion::table() {
   return text.str();
 }
 
+listener::listener() {
+  if (!wanted) return;
+  static const auto* const make = new py::object([] {
+    const py::dict scope;
+    py::exec(
+        "from torch.utils._python_dispatch import TorchDispatchMode\n"
+        "class Listener(TorchDispatchMode):\n"
+        "    heard = None\n"
+        "    def __torch_dispatch__(self, function, types, args=(), kwargs=None):\n"
+        "        self.heard = str(function)\n"
+        "        return function(*args, **(kwargs or {}))\n",
+        scope);
+    return py::object(scope["Listener"]);
+  }());
+  mode_ = (*make)();
+  mode_.attr("__enter__")();
+}
+
+listener::~listener() {
+  if (!mode_) return;
+  {
+    const py::error_scope pending;  // which is for attempt() to find
+    mode_.attr("__exit__")(py::none(), py::none(), py::none());
+  }
+  const py::object heard = mode_.attr("heard");
+  if (!heard.is_none()) fail("a mode saw an operator: " + heard.cast<std::string>());
+}
+
 outcome of_current_exception() {
   try {
     throw;

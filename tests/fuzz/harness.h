@@ -62,12 +62,28 @@ struct outcome {
 
 outcome of_current_exception();
 
+// While one lives, PyTorch's operators are listened to, in a case that wants so: by a dispatch mode, which
+// must see none of ndtorch's own.
+class listener {
+ public:
+  listener();
+  ~listener();
+  listener(const listener&) = delete;
+  listener& operator=(const listener&) = delete;
+
+  static inline bool wanted = false;
+
+ private:
+  py::object mode_;
+};
+
 // Calls `function`. Any exception must be of a documented type, and no Python error may be pending.
 template <class Function>
 outcome attempt(conversion& what, Function&& function) {
   conversion::current = &what;
   outcome result;
   try {
+    const listener hears_nothing;
     std::forward<Function>(function)();
   } catch (...) {
     result = of_current_exception();
