@@ -107,12 +107,15 @@ ray: setup  ## Workers of Ray read 1 GB of its object store through C++: memory,
 	@$(call build,dev) --target shared_points
 	@$(call modules,dev) "$(python)" examples/ray/demo.py --mb 1000 --plot docs/ray.svg
 
-load: setup  ## Ten million conversions each way, and eight threads under a lock, with their figures
+load: setup  ## Ten million conversions each way, locks, and a minute of drops without the GIL, with figures
 	@$(call configure,dev)
 	@$(call build,dev) --target load locks
 	@$(embedded) build/dev/tests/load/load
-	@$(embedded) build/dev/tests/load/locks good
-	@$(embedded) build/dev/tests/load/locks also_good
+	@$(embedded) build/dev/tests/load/locks a_lock 250000
+	@$(embedded) build/dev/tests/load/locks a_join 2000
+	@$(embedded) build/dev/tests/load/locks a_server 60
+	@$(embedded) build/dev/tests/load/locks a_loop_with_the_gil 60
+	@$(embedded) build/dev/tests/load/locks threads_with_the_gil 60
 
 # SHORT=1 leaves out the Python tests, those with extension modules or devices of their own, the ends
 # of processes, load, and ThreadSanitizer.

@@ -11,8 +11,10 @@
 #include <torch/csrc/utils/tensor_numpy.h>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "by_hand.h"
@@ -134,6 +136,33 @@ void round_trip(benchmark::State& state, import_function import_it, export_funct
   }
 }
 
+// --- the end of a tensor without the GIL, which nobody has
+
+// On a thread of a pool's or a server's own, which Python doesn't know. Each iteration's time is a drop's.
+void drop_without_gil(benchmark::State& state, import_function convert) {
+  const py::object array = zeros({1000});
+  const Py_ssize_t before = Py_REFCNT(array.ptr());
+  constexpr int count = 1000;
+  for (auto _ : state) {
+    std::vector<at::Tensor> tensors;
+    for (int i = 0; i < count; ++i) tensors.push_back(convert(array));
+    std::chrono::duration<double> passed{};
+    {
+      const py::gil_scoped_release without_gil;
+      std::thread([&] {
+        const auto start = std::chrono::steady_clock::now();
+        tensors.clear();
+        passed = std::chrono::steady_clock::now() - start;
+      }).join();
+    }
+    while (Py_REFCNT(array.ptr()) != before) {  // ours are given back a little later
+      const py::gil_scoped_release without_gil;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    state.SetIterationTime(passed.count() / count);
+  }
+}
+
 void register_all() {
   const auto import_row = [](const std::string& row, const std::vector<std::int64_t>& shape) {
     const auto add = [&](const char* who, import_function convert) {
@@ -163,6 +192,15 @@ void register_all() {
 
   benchmark::RegisterBenchmark("round trip/ndtorch", round_trip, by_ndtorch, export_ndtorch);
   benchmark::RegisterBenchmark("round trip/torch", round_trip, by_torch, export_torch);
+
+  const auto drop_row = [](const char* who, import_function convert) {
+    benchmark::RegisterBenchmark((std::string("drop without the GIL/") + who).c_str(),
+                                 drop_without_gil, convert)
+        ->UseManualTime()
+        ->Iterations(20);
+  };
+  drop_row("ndtorch", by_ndtorch);
+  drop_row("torch", by_torch);
 
   // The cost doesn't grow with the size: 1 KB and 1 GB of float32.
   const std::vector<std::int64_t> small{256};

@@ -80,6 +80,16 @@ TEST_F(modules, wait_for_each_others_first_writes) {
   EXPECT_TRUE(plain.attr(name)().equal(numpy.attr(name)()));
 }
 
+// What dies without the GIL is dropped in order, whoever made it.
+TEST_F(modules, have_one_queue_for_what_dies_without_the_gil) {
+  EXPECT_TRUE(plain.attr("waiting_references")().equal(numpy.attr("waiting_references")()));
+  const auto ours = [] {
+    ndtorch::detail::object_deleter();
+    return reinterpret_cast<std::uintptr_t>(ndtorch::detail::known_waiting_references().load());
+  };
+  EXPECT_EQ(plain.attr("waiting_references")().cast<std::uintptr_t>(), ours());
+}
+
 TEST_F(modules, share_one_memory) {
   const py::array original = array("np.zeros(3)");
   const py::object tensor = plain.attr("from_numpy")(original);

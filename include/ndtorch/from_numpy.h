@@ -154,7 +154,7 @@ inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
 // torch.from_numpy(array): a tensor on the array's memory, of its dtype, shape and strides
 // (elements there, bytes here); nothing is copied or converted. The array lives as long as any
 // tensor on its memory does. A read-only array is shared as `policy` says. Needs the GIL; the
-// tensor can be dropped anywhere, and takes the GIL itself for as long as that needs. Throws, with
+// tensor can be dropped anywhere, with the GIL or without it, and never waits for it. Throws, with
 // PyTorch 2.13's words first:
 //   type_error   not an array, a dtype outside the table, a masked array with masked values
 //   value_error  a view is impossible: negative strides, strides that are no multiple of the item

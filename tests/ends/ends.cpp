@@ -5,12 +5,17 @@
 #include <c10/core/CPUAllocator.h>
 #include <dlfcn.h>
 #include <ndtorch/ndtorch.h>
+#include <pthread.h>
 #include <pybind11/embed.h>
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -41,6 +46,35 @@ py::object eval(const std::string& expression) {
 
 at::Tensor view(const char* array = "np.arange(6.)") { return ndtorch::from_numpy(eval(array)); }
 at::Tensor read_only_view() { return view("np.broadcast_to(np.arange(6.), (1, 6))[0]"); }
+
+// Counts the ends of arrays, whose memory this is.
+std::atomic<int> ended{0};
+
+at::Tensor counted_view() {
+  static double memory = 0;
+  const py::capsule owner(&memory, [](void*) { ++ended; });
+  return ndtorch::from_numpy(py::array_t<double>(1, &memory, owner));
+}
+
+std::vector<at::Tensor> counted_views(int count) {
+  std::vector<at::Tensor> made;
+  for (int i = 0; i < count; ++i) made.push_back(counted_view());
+  return made;
+}
+
+// On a thread without the GIL, which this one may keep.
+void drop_elsewhere(std::vector<at::Tensor> tensors) {
+  std::thread([&] { tensors.clear(); }).join();
+}
+
+// Gives the GIL up until `holds`.
+template <class Condition>
+void wait_until(const Condition& holds) {
+  while (!holds()) {
+    const py::gil_scoped_release without_gil;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
 
 double sum(const at::Tensor& tensor) { return tensor.sum().item<double>(); }
 
@@ -89,6 +123,66 @@ void static_tensors_made_at_the_exit_outlive_the_interpreter() {
 }
 
 // ----- threads
+
+// None of them has been dropped when the interpreter begins to end.
+void references_wait_when_it_finalizes() {
+  {
+    const py::scoped_interpreter python;
+    drop_elsewhere(counted_views(1000));
+    REQUIRE(ended == 0);
+  }
+  REQUIRE(ended == 1000);
+}
+
+// The main thread keeps the GIL, and a static tensor dies while another thread ends the process.
+void another_thread_exits_while_main_has_the_gil() {
+  const py::scoped_interpreter python;
+  static at::Tensor last;
+  last = view();
+  alarm(60);
+  std::thread([] { std::exit(0); }).detach();
+  for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
+}
+
+// A program may wait for signals on a thread of its own, for which all others block them.
+void signals_are_left_to_the_programs_threads() {
+  const py::scoped_interpreter python;
+  drop_elsewhere(counted_views(1));  // starts the thread
+  wait_until([] { return ended == 1; });
+  const auto blocked = eval(R"([
+      int(open(f'/proc/self/task/{task}/status').read().split('SigBlk:')[1].split()[0], 16)
+      for task in __import__('os').listdir('/proc/self/task')
+      if open(f'/proc/self/task/{task}/comm').read() == 'ndtorch drops\n'])")
+                           .cast<std::vector<std::uint64_t>>();
+  REQUIRE(blocked.size() == 1);
+  for (const int one : {SIGINT, SIGTERM, SIGUSR1, SIGCHLD}) {
+    REQUIRE((blocked[0] >> (one - 1) & 1) == 1);
+  }
+  REQUIRE((blocked[0] >> (SIGSEGV - 1) & 1) == 0);  // its own faults are reported
+}
+
+// The next conversion drops what waits then.
+void no_thread_is_to_be_had() {
+  const py::scoped_interpreter python;
+  std::vector<at::Tensor> tensors = counted_views(100);
+  std::atomic<bool> goes{false};
+  std::thread thread([&] {
+    while (!goes) std::this_thread::yield();
+    tensors.clear();
+  });
+  pthread_attr_t usual, huge;
+  REQUIRE(pthread_getattr_default_np(&usual) == 0 && pthread_getattr_default_np(&huge) == 0);
+  pthread_attr_setstacksize(&huge, std::size_t{1} << 46);
+  REQUIRE(pthread_setattr_default_np(&huge) == 0);
+  goes = true;
+  thread.join();
+  REQUIRE(ended == 0);
+  const at::Tensor other = view();
+  REQUIRE(ended == 100);
+  REQUIRE(pthread_setattr_default_np(&usual) == 0);
+  std::thread([own = counted_view()]() mutable { own.reset(); }).join();
+  wait_until([] { return ended == 101; });
+}
 
 void threads_drop_tensors_while_it_finalizes() {
   std::vector<std::vector<at::Tensor>> tensors(8);
@@ -297,6 +391,24 @@ void a_fork_while_a_thread_drops_a_tensor() {
   thread.join();
 }
 
+// Both processes have what waited before the fork, and each drops its own once.
+void a_fork_has_what_waits() {
+  const py::scoped_interpreter python;
+  for (const bool converts : {false, true}) {
+    ended = 0;
+    drop_elsewhere(counted_views(100));
+    fork_and_wait([&] {
+      if (converts) view();  // else its end has to do
+      drop_elsewhere(counted_views(10));
+      if (converts) wait_until([] { return ended == 110; });
+      std::atexit([] { REQUIRE(ended == 110); });
+    });
+    wait_until([] { return ended == 100; });
+    drop_elsewhere(counted_views(10));
+    wait_until([] { return ended == 110; });
+  }
+}
+
 std::atomic<bool> allocates{false};
 
 class slow_allocator final : public c10::Allocator {
@@ -374,14 +486,30 @@ void threads_count_right_after_a_subinterpreter() {
     for (auto& some : tensors) threads.emplace_back([&some] { some.clear(); });
     for (std::thread& thread : threads) thread.join();
   }
-  REQUIRE(Py_REFCNT(array.ptr()) == 1);
+  wait_until([&] { return Py_REFCNT(array.ptr()) == 1; });
+}
+
+// The second one isn't that which PyGILState_* knows of this thread.
+void a_thread_has_two_thread_states() {
+  const py::scoped_interpreter python;
+  at::Tensor tensor = counted_view();
+  PyThreadState* const first = PyThreadState_Get();
+  PyThreadState* const second = PyThreadState_New(PyInterpreterState_Main());
+  PyThreadState_Swap(second);
+  alarm(60);
+  tensor.reset();
+  PyThreadState_Clear(second);
+  PyThreadState_Swap(first);
+  PyThreadState_Delete(second);
+  wait_until([] { return ended == 1; });
 }
 
 void subinterpreters_are_refused() {
   const py::scoped_interpreter python;
   const py::object array = eval("np.arange(6.)");
   const at::Tensor tensor = ndtorch::tensor(array);
-  at::Tensor shared = ndtorch::from_numpy(array);
+  std::vector<at::Tensor> tensors;
+  for (int i = 0; i < 3; ++i) tensors.push_back(ndtorch::from_numpy(array));
   const auto refused = [&](const auto& function) {
     try {
       function();
@@ -404,13 +532,12 @@ void subinterpreters_are_refused() {
                                  "  plain_module.numpy(plain_module.tensor([1, 2]))\n"
                                  "except ImportError: pass\n"
                                  "else: raise RuntimeError('converts')\n") == 0);
-      // A tensor of the main interpreter's.
-      at::Tensor last = shared;
-      if (own_gil) shared.reset();
 #endif
+      tensors.pop_back();  // the main interpreter's
     });
+    wait_until([&] { return Py_REFCNT(array.ptr()) == 1 + static_cast<long>(tensors.size()); });
   }
-  shared.reset();
+  tensors.clear();
   REQUIRE(Py_REFCNT(array.ptr()) == 1);
   REQUIRE(ndtorch::numpy(ndtorch::from_numpy(array)).base().is(array));
 }
@@ -453,6 +580,29 @@ assert sys.getrefcount(source) == count - 0
            names);
 }
 
+// Its deleter marks the storages of all modules, waits for the GIL, and knows no queue.
+void a_module_of_an_earlier_release_came_first() {
+  const py::scoped_interpreter python;
+  const c10::DeleterFnPtr deleter = [](void* object) {
+    const py::gil_scoped_acquire gil;
+    Py_DECREF(static_cast<PyObject*>(object));
+  };
+  py::reinterpret_borrow<py::dict>(
+      PyInterpreterState_GetDict(PyInterpreterState_Get()))["ndtorch.object_deleter"] =
+      py::capsule(reinterpret_cast<void*>(deleter), "ndtorch.object_deleter");
+  const py::object array = eval("np.arange(6.)");
+  at::Tensor first = ndtorch::from_numpy(array), second = ndtorch::from_numpy(array);
+  REQUIRE(first.storage().data_ptr().get_deleter() == deleter);
+  REQUIRE(ndtorch::numpy(first).base().is(array));
+  first.reset();
+  REQUIRE(Py_REFCNT(array.ptr()) == 2);
+  {
+    const py::gil_scoped_release without_gil;
+    std::thread([&] { second.reset(); }).join();
+  }
+  REQUIRE(Py_REFCNT(array.ptr()) == 1);
+}
+
 // CPython never unloads a module's library, but a program may unload a plug-in of its own.
 void a_plugin_is_unloaded() {
   const py::scoped_interpreter python;
@@ -485,6 +635,13 @@ const std::map<std::string, void (*)()> cases = {
     {"static_tensors_outlive_the_interpreter", static_tensors_outlive_the_interpreter},
     {"static_tensors_made_at_the_exit_outlive_the_interpreter",
      static_tensors_made_at_the_exit_outlive_the_interpreter},
+    {"references_wait_when_it_finalizes", references_wait_when_it_finalizes},
+    {"another_thread_exits_while_main_has_the_gil", another_thread_exits_while_main_has_the_gil},
+    {"signals_are_left_to_the_programs_threads", signals_are_left_to_the_programs_threads},
+    {"no_thread_is_to_be_had", no_thread_is_to_be_had},
+    {"a_fork_has_what_waits", a_fork_has_what_waits},
+    {"a_thread_has_two_thread_states", a_thread_has_two_thread_states},
+    {"a_module_of_an_earlier_release_came_first", a_module_of_an_earlier_release_came_first},
     {"threads_drop_tensors_while_it_finalizes", threads_drop_tensors_while_it_finalizes},
     {"threads_write_while_it_finalizes", threads_write_while_it_finalizes},
     {"daemon_threads_share_arrays_while_it_finalizes",

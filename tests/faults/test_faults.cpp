@@ -273,6 +273,24 @@ TEST(faults_of_the_first_conversion, leave_the_next_one_right) {
   std::printf("the first conversion: %ld points\n", first - 1);
 }
 
+// The first such drop, which would start the thread that gives back, and one that finds it.
+TEST(faults_of_a_drop, without_the_gil_leave_nothing_behind) {
+  const py::object array = eval("np.arange(6.)");
+  for (int i = 0; i < 2; ++i) {
+    std::vector<at::Tensor> held;
+    for (int j = 0; j < 50; ++j) held.push_back(ndtorch::from_numpy(array));
+    {
+      const py::gil_scoped_release without_gil;
+      const faults::failing failing(0, true);
+      held.clear();
+      EXPECT_TRUE(failing.happened());
+    }
+    ndtorch::from_numpy(array);
+    test::wait_for_drops();
+    EXPECT_EQ(references(array), 1);
+  }
+}
+
 TEST_P(faults_of, memory) {
   const conversion& one = GetParam();
   install_once();

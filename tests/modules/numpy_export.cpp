@@ -25,6 +25,10 @@ void bind_export(py::module_& module) {
   module.def("add_one", [](const py::capsule& tensor) { test::unwrap(tensor).add_(1); });
   module.def("api_in_export",
              [] { return reinterpret_cast<std::uintptr_t>(&ndtorch::detail::api()); });
+  module.def("waiting_references", [] {
+    ndtorch::detail::object_deleter();
+    return reinterpret_cast<std::uintptr_t>(ndtorch::detail::known_waiting_references().load());
+  });
 #if __has_include(<c10/core/StorageMaterializer.h>)
   module.def("lock_of_first_writes",
              [] { return reinterpret_cast<std::uintptr_t>(&ndtorch::detail::moving()); });

@@ -77,6 +77,6 @@ def test_a_second_run_replaces_what_the_first_put_into_the_docs(results, tmp_pat
         assert copy in done.stdout
     assert pages[1].startswith("before\n") and pages[1].endswith("\nafter\n")
     assert pages[0].count("\n") == pages[1].count("\n")
-    assert len(json.loads((tmp_path / "benchmarks.json").read_text())["rows"]) == 30
+    assert len(json.loads((tmp_path / "benchmarks.json").read_text())["rows"]) == 31
     assert (tmp_path / "benchmarks.png").stat().st_size > 10_000
     assert (tmp_path / "benchmarks.svg").stat().st_size > 10_000

@@ -1,10 +1,13 @@
 #include "support/support.h"
 
+#include <ndtorch/detail/owner.h>
 #include <ndtorch/dtype.h>
 
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <string>
+#include <thread>
 
 // LeakSanitizer's, where a test is built with it.
 extern "C" {
@@ -114,6 +117,13 @@ python_error raised_by(const std::function<void()>& function) {
 
 python_error raised_by_python(const std::string& expression) {
   return raised_by([&] { eval(expression); });
+}
+
+void wait_for_drops() {
+  ndtorch::detail::object_deleter();  // is known from then on whose queue it is
+  const auto& waiting = *ndtorch::detail::known_waiting_references().load();
+  const py::gil_scoped_release without_gil;
+  while (waiting.count != 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
 }
 
 py::array elements(const at::Tensor& tensor) {

@@ -113,11 +113,18 @@ python_error raised_by(const std::function<void()>& function);
 // The same for an expression, such as one of PyTorch's, which thereby says what is to be raised.
 python_error raised_by_python(const std::string& expression);
 
-// Runs `function` to its end on another thread, which does not have the GIL; this one gives it up.
+// Waits until all is given back that died without the GIL, which this thread gives up meanwhile.
+void wait_for_drops();
+
+// Runs `function` to its end on another thread, which does not have the GIL; this one gives it up. What
+// died there is given back when this returns.
 template <class Function>
 void on_thread_without_gil(Function&& function) {
-  const py::gil_scoped_release without_gil;
-  std::thread(std::forward<Function>(function)).join();
+  {
+    const py::gil_scoped_release without_gil;
+    std::thread(std::forward<Function>(function)).join();
+  }
+  wait_for_drops();
 }
 
 }  // namespace test

@@ -102,6 +102,14 @@ inline PyObject* await_claims(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
+// Has atexit call a function, which is called before those that were registered earlier.
+inline void call_at_exit(PyMethodDef& definition) {
+  // Not py::cpp_function, which fails strangely where there is no memory.
+  const auto function = py::reinterpret_steal<py::object>(PyCFunction_New(&definition, nullptr));
+  if (!function) throw_python_error();
+  py::module_::import("atexit").attr("register")(function);
+}
+
 // Calls `function` when the interpreter has ended, as good as: it must not touch any object.
 inline void call_at_end(void (*function)()) {
   PyObject* const state = PyInterpreterState_GetDict(PyInterpreterState_Get());
@@ -129,8 +137,9 @@ void* shared_by_modules(const char* name, const Make& make) {
   if (capsule == nullptr) {
     if (PyErr_Occurred() != nullptr) throw_python_error();
     const auto made = py::reinterpret_steal<py::object>(PyCapsule_New(make(), name, nullptr));
-    if (!made || PyDict_SetItem(state, key.ptr(), made.ptr()) != 0) throw_python_error();
-    capsule = made.ptr();
+    if (!made) throw_python_error();
+    capsule = PyDict_SetDefault(state, key.ptr(), made.ptr());  // without a GIL others make theirs
+    if (capsule == nullptr) throw_python_error();
   }
   void* const address = PyCapsule_GetPointer(capsule, name);
   if (address == nullptr) throw_python_error();
@@ -180,11 +189,8 @@ inline void follow_interpreter() {
     ended.is_ending = true;  // atexit calls nothing that is registered while it calls
     ended.followed = nullptr;
   });
-  // Not py::cpp_function, which fails strangely where there is no memory.
   static PyMethodDef definition = {"ndtorch_await_claims", &await_claims, METH_NOARGS, nullptr};
-  const auto function = py::reinterpret_steal<py::object>(PyCFunction_New(&definition, nullptr));
-  if (!function) throw_python_error();
-  py::module_::import("atexit").attr("register")(function);
+  call_at_exit(definition);
 #if __has_include(<pthread.h>)
   // The other threads aren't there in a child process.
   pthread_atfork(nullptr, nullptr, [] { interpreter_state::instance().asking = 0; });

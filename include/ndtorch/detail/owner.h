@@ -7,6 +7,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/util/intrusive_ptr.h>
+#include <ndtorch/detail/drop_queue.h>
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/python_error.h>
@@ -18,28 +19,21 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-// Drops a reference from wherever the last tensor dies: any thread, with or without the GIL. Once
-// the interpreter goes, no other thread may touch its objects: the reference is leaked then.
+// Drops a reference from wherever the last tensor dies: any thread, with or without the GIL, also a
+// subinterpreter's. It never waits. Where the interpreter has ended, the object stays.
 inline void release_reference(void* object) {
   if (may_touch_objects()) {
     Py_DECREF(static_cast<PyObject*>(object));
-    return;
+  } else {
+    drop_queue::instance().push(static_cast<PyObject*>(object));
   }
-#if PY_VERSION_HEX >= 0x030C0000
-  // A subinterpreter's thread state makes room for the main one's.
-  PyThreadState* const other = has_gil() ? PyEval_SaveThread() : nullptr;
-#endif
-  {
-    const interpreter_claim claim;
-    if (claim) {
-      const PyGILState_STATE state = PyGILState_Ensure();
-      Py_DECREF(static_cast<PyObject*>(object));
-      PyGILState_Release(state);
-    }
-  }
-#if PY_VERSION_HEX >= 0x030C0000
-  if (other != nullptr) PyEval_RestoreThread(other);
-#endif
+}
+
+// The references that wait for the GIL, in the queue of whichever module came first.
+inline std::atomic<const waiting_references*>& known_waiting_references() {
+  static const waiting_references none;
+  static std::atomic<const waiting_references*> known{&none};
+  return known;
 }
 
 // The deleter's address marks a storage over a Python object's memory. All extension modules use the
@@ -51,8 +45,14 @@ inline c10::DeleterFnPtr object_deleter() {
 
   follow_interpreter();
   call_at_end([] { shared = nullptr; });
-  deleter = reinterpret_cast<c10::DeleterFnPtr>(shared_by_modules(
-      "ndtorch.object_deleter", [] { return reinterpret_cast<void*>(&release_reference); }));
+  deleter = reinterpret_cast<c10::DeleterFnPtr>(shared_by_modules("ndtorch.object_deleter", [] {
+    drop_queue::open();
+    return reinterpret_cast<void*>(&release_reference);
+  }));
+  known_waiting_references() =
+      static_cast<const waiting_references*>(shared_by_modules("ndtorch.waiting_references", [] {
+        return static_cast<void*>(&drop_queue::instance().waiting());
+      }));
   shared.store(deleter, std::memory_order_release);
   return deleter;
 }
@@ -63,7 +63,11 @@ inline at::DataPtr hold_object(void* data, PyObject* object, at::Device device) 
   const c10::DeleterFnPtr deleter = object_deleter();
   check_interpreter();
   Py_INCREF(object);
-  return {data, object, deleter, device};
+  at::DataPtr held(data, object, deleter, device);
+  // The array is read and held: from here on it does no harm where other threads have the GIL.
+  const waiting_references& waiting = *known_waiting_references().load(std::memory_order_relaxed);
+  if (waiting.count.load(std::memory_order_relaxed) != 0) waiting.make_way();
+  return held;
 }
 
 // The object whose memory a storage shares, borrowed; nullptr where the storage's memory is
