@@ -2,7 +2,7 @@
 // out, since torch/extension.h has a caster of the same type.
 //
 // An argument is what as_tensor() makes of it: shared where it can be, and in the converting pass
-// copied where it can't. A result becomes a NumPy array, as numpy() makes it.
+// copied where it can't. A result becomes a NumPy array, as numpy() makes it; an undefined one None.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,15 +31,10 @@ template <>
 struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one of the two headers
   static constexpr auto name = make_caster<ndtorch::tensor_t<>>::name;
 
-  bool load(handle source, bool convert) {
-    make_caster<ndtorch::tensor_t<>> caster;
-    if (!caster.load(source, convert)) return false;
-    value_ = std::move(cast_op<ndtorch::tensor_t<>&>(caster));
-    return true;
-  }
+  bool load(handle source, bool convert) { return caster_.load(source, convert); }
 
   static handle cast(const at::Tensor& tensor, return_value_policy policy, handle parent) {
-    if (!tensor.defined()) return ndtorch::numpy(tensor).release();  // throws
+    if (!tensor.defined()) return none().release();
     return make_caster<ndtorch::tensor_t<>>::cast(ndtorch::tensor_t<>(tensor), policy, parent);
   }
   // pybind11's default for a pointer is to take it over.
@@ -52,12 +47,17 @@ struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one 
 
   template <class T>
   using cast_op_type = movable_cast_op_type<T>;
-  operator at::Tensor*() { return &value_; }
-  operator at::Tensor&() { return value_; }
-  operator at::Tensor&&() && { return std::move(value_); }
+  operator at::Tensor*() { return &value(); }
+  operator at::Tensor&() { return value(); }
+  operator at::Tensor&&() && { return std::move(value()); }
 
  private:
-  at::Tensor value_;
+  at::Tensor& value() { return cast_op<ndtorch::tensor_t<>&>(caster_); }
+
+  make_caster<ndtorch::tensor_t<>> caster_;
 };
+
+template <>
+struct container_traits<at::Tensor> : container_traits<ndtorch::tensor_t<>> {};
 
 }  // namespace pybind11::detail

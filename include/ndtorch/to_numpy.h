@@ -14,10 +14,19 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
+
+inline bool is_whole_view(PyObject* array, PyObject* base) {
+  const auto& a = *reinterpret_cast<const array_object*>(array);
+  const auto& b = *reinterpret_cast<const array_object*>(base);
+  return a.data == b.data && a.nd == b.nd && a.descr->type_num == b.descr->type_num &&
+         std::equal(a.dimensions, a.dimensions + a.nd, b.dimensions) &&
+         std::equal(a.strides, a.strides + a.nd, b.strides);
+}
 
 // What the new array names as its base: the array that the memory came from, if it came from one.
 // Each round trip adds a link (array -> tensor -> array): links between plain views are skipped, as
@@ -32,23 +41,31 @@ inline py::object original_array(PyObject* array) {
   };
   const auto is_plain = [](PyObject* object) { return Py_TYPE(object) == api().array_type; };
   while (PyObject* const base = base_of(array)) {
-    if (base_of(base) == nullptr || !is_plain(array) || !is_plain(base)) break;
+    if (!is_plain(array) || !is_plain(base)) break;
+    // A view of a part may be the one that came; of the whole it is what a round trip has made.
+    if (base_of(base) == nullptr && !is_whole_view(array, base)) break;
     array = base;
   }
   return py::reinterpret_borrow<py::object>(array);
 }
 
-// Shares `tensor`, which is dense memory on the CPU. The array keeps `parent`, if there is one,
-// alive too.
+// Shares `tensor`, which is dense memory on the CPU. `parent` is the object that the tensor is part of,
+// if there is one: the array keeps it where nobody else is known to keep the memory. Not always: set as
+// a tensor of the same object again, the array would keep that object for ever.
 inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
   const auto [data, holder, writable] = export_memory(tensor);
-  // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
-  py::object base = holder == nullptr        ? hold_storage(tensor.storage())
-                    : api().is_array(holder) ? original_array(holder)
-                                             : py::reinterpret_borrow<py::object>(holder);
-  if (parent) base = build_value("(OO)", base.ptr(), parent.ptr());
+  py::object base;
+  if (parent && is_kept_by_nobody(tensor.storage(), holder)) {
+    base = py::reinterpret_borrow<py::object>(parent);
+  } else if (holder == nullptr) {
+    base = hold_memory(tensor.storage());
+  } else {
+    // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
+    base = api().is_array(holder) ? original_array(holder)
+                                  : py::reinterpret_borrow<py::object>(holder);
+  }
   return make_array(data, writable && !may_overlap(tensor), tensor.sizes(), tensor.strides(),
                     reinterpret_cast<array_descr*>(dtype.release().ptr()), std::move(base));
 }

@@ -11,6 +11,7 @@
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/read_argument.h>
+#include <ndtorch/detail/returning.h>
 #include <ndtorch/detail/signature.h>
 #include <ndtorch/detail/strided_iterator.h>
 #include <ndtorch/dtype.h>
@@ -48,7 +49,7 @@ namespace ndtorch {
 // and complex arrays their real parts, as in a cast. py::arg().noconvert() forbids all that. The const is
 // your promise: at::Tensor's own functions, such as add_(), still write into an array that may be written
 // (else to a copy, see on_read_only).
-// As a result it becomes a NumPy array, as numpy() makes it.
+// As a result it becomes a NumPy array, as numpy() makes it, or None where it is undefined.
 template <class... Constraints>
 class tensor_t : public at::Tensor {
  public:
@@ -186,6 +187,8 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   bool load(handle source, bool convert) {
     ndtorch::detail::explanation* const asked = ndtorch::detail::explanation::current();
     if (asked == nullptr && ndtorch::detail::share_exact_array(source, type::constraints, value_)) {
+      const auto* const array = reinterpret_cast<ndtorch::detail::array_object*>(source.ptr());
+      if (array->base != nullptr) returning_ = ndtorch::detail::returning_tensor::of(value_);
       return true;
     }
     std::string why;
@@ -202,12 +205,15 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     }
     if (!tensor) return false;
     value_ = type(std::move(*tensor), typename type::checked());
+    returning_ = ndtorch::detail::returning_tensor::of(value_);
     return true;
   }
 
-  // A new array on the tensor's memory, which lives on with it: that serves every policy but two.
+  // A new array on the tensor's memory, which lives on with it: that serves every policy but two. None
+  // for an undefined tensor, as in PyTorch.
   static handle cast(const type& tensor, return_value_policy policy, handle parent) {
     namespace nd = ndtorch::detail;
+    if (!tensor.defined()) return none().release();
     if (policy == return_value_policy::copy) {
       nd::check_layout(tensor);
       const auto clone = [&] {
@@ -239,7 +245,20 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   operator type&&() && { return std::move(value_); }
 
  private:
+  std::unique_ptr<ndtorch::detail::returning_tensor> returning_;  // outlives the value
   type value_;
+};
+
+// LibTorch's == gives a tensor and no answer: py::bind_vector leaves out what would need one.
+template <class T>
+struct container_traits;
+
+template <class... Constraints>
+struct container_traits<ndtorch::tensor_t<Constraints...>> {
+  static constexpr bool is_comparable = false;
+  static constexpr bool is_pair = false;
+  static constexpr bool is_vector = false;
+  static constexpr bool is_element = true;
 };
 
 }  // namespace pybind11::detail

@@ -100,13 +100,20 @@ inline at::DataPtr copy_of_memory(const c10::StorageImpl& storage) {
 }
 
 // Where a storage has moved, and what it has left. That stays until the storage goes: an operator may
-// have taken a pointer to read there before it asked for the one to write through.
+// have taken a pointer to read there before it asked for the one to write through. The new memory is a
+// storage by itself, so that others can keep it alone.
 struct moved_memory {
-  at::DataPtr own, left;
+  c10::intrusive_ptr<c10::StorageImpl> own;
+  at::DataPtr left;
+
+  // nullptr where the storage hasn't moved. (One that another module has moved isn't recognised.)
+  static moved_memory* of(const at::DataPtr& data) {
+    return data.get_deleter() == &drop ? static_cast<moved_memory*>(data.get_context()) : nullptr;
+  }
 
   static void drop(void* self) {
     const std::unique_ptr<moved_memory> moved(static_cast<moved_memory*>(self));
-    const at::Device device = moved->own.device();
+    const at::Device device = moved->own->device();
     if (device.is_cpu()) return;
     // record_stream() knows only memory that is its allocator's own: other streams may be at this.
     std::optional<gil_release> without_gil;
@@ -128,8 +135,10 @@ inline void move_to_own_memory(c10::StorageImpl* storage) {
   const at::Device device = storage->device();
   if (!device.is_cpu() && may_touch_objects()) without_gil.emplace();  // while the device copies
   auto moved = std::make_unique<moved_memory>();
-  moved->own = copy_of_memory(*storage);
-  void* const data = moved->own.get();
+  moved->own = c10::make_intrusive<c10::StorageImpl>(
+      c10::StorageImpl::use_byte_size_t(), storage->sym_nbytes(), copy_of_memory(*storage),
+      /*allocator=*/nullptr, /*resizable=*/false);
+  void* const data = moved->own->_mutable_data_ptr_no_checks().get();
   at::DataPtr& left = moved->left;
   left = at::DataPtr(data, moved.release(), &moved_memory::drop, device);
   // In this order: a thread that finds no hook must find the new memory. It looks without a lock.
@@ -150,6 +159,22 @@ inline void make_copy_on_write(c10::StorageImpl& storage) {
 // Whether another thread may be moving the storage, now or at any time.
 inline bool may_move(const c10::StorageImpl& storage) { return storage.has_materializer(); }
 
+// What holds the object that the storage was made of, also where a first write has left that.
+inline at::DataPtr& hold_of(c10::StorageImpl& storage) {
+  at::DataPtr& data = storage._mutable_data_ptr_no_checks();
+  moved_memory* const moved = moved_memory::of(data);
+  return moved != nullptr ? moved->left : data;
+}
+
+// An object that keeps the storage's memory, but not what a first write has left: each array that is
+// set as a tensor again and written would keep all those before it.
+inline py::object hold_memory(const at::Storage& storage) {
+  moved_memory* const moved = moved_memory::of(storage.data_ptr());
+  if (moved == nullptr) return hold_storage(storage);
+  storage.unsafeGetStorageImpl()->set_resizable(false);
+  return hold_storage(at::Storage(moved->own));
+}
+
 #else
 
 // LibTorch before 2.13 has no such hook: a write throws and leaves the object as it is.
@@ -159,6 +184,10 @@ inline void make_copy_on_write(c10::StorageImpl& storage) {
 
 inline bool may_move(const c10::StorageImpl&) { return false; }
 inline std::unique_lock<std::mutex> keep_in_place() { return {}; }
+inline at::DataPtr& hold_of(c10::StorageImpl& storage) {
+  return storage._mutable_data_ptr_no_checks();
+}
+inline py::object hold_memory(const at::Storage& storage) { return hold_storage(storage); }
 
 #endif
 

@@ -89,6 +89,26 @@ inline bool is_capsule_named(PyObject* holder, const char* name) {
   return PyCapsule_CheckExact(holder) && std::strcmp(PyCapsule_GetName(holder), name) == 0;
 }
 
+// What stands in for the object where nobody is to be kept: it says only whether the memory may be
+// written. Needs the GIL.
+inline at::DataPtr hold_nobody(void* data, bool writable, at::Device device) {
+  static char nobody;  // a capsule can't be empty
+  const auto capsule = py::reinterpret_steal<py::object>(
+      PyCapsule_New(&nobody, writable ? writable_capsule : read_only_capsule, nullptr));
+  if (!capsule) throw_python_error();
+  return hold_object(data, capsule.ptr(), device);
+}
+
+// Whether nobody is known to keep the memory of a storage whose holder this is: at::from_blob()'s
+// without a deleter, as over a member of a class.
+inline bool is_kept_by_nobody(const at::Storage& storage, PyObject* holder) {
+  if (holder != nullptr) {
+    return PyCapsule_CheckExact(holder) && PyCapsule_GetDestructor(holder) == nullptr;
+  }
+  const at::DataPtr& data = storage.data_ptr();
+  return data.get_context() == nullptr && data.get() != nullptr;
+}
+
 inline bool may_be_written(PyObject* holder) {
   if (api().is_array(holder)) {
     return (reinterpret_cast<array_object*>(holder)->flags & array_flag::writeable) != 0;
