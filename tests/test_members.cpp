@@ -40,6 +40,7 @@ struct layer {
   // On memory that no tensor owns.
   Tensor view = Tensor(at::from_blob(numbers, {3}));
   Tensor second_view = Tensor(at::from_blob(numbers, {2}));
+  std::optional<Tensor> maybe_view = Tensor(at::from_blob(numbers, {3}));
   std::optional<Tensor> empty;
   std::vector<Tensor> list{Tensor(at::ones({3})), Tensor(at::zeros({3}))};
   std::map<std::string, Tensor> named{{"a", Tensor(at::ones({3}))}, {"b", Tensor(at::zeros({3}))}};
@@ -80,6 +81,7 @@ class member : public testing::Test {
         .def_readwrite("undefined", &type::undefined)
         .def_readwrite("view", &type::view)
         .def_readwrite("second_view", &type::second_view)
+        .def_readwrite("maybe_view", &type::maybe_view)
         .def_readwrite("list", &type::list)
         .def_readwrite("named", &type::named)
         .def_property(
@@ -108,6 +110,11 @@ class member : public testing::Test {
              [](type& self, const Tensor& value) {
                kept() = value;
                self.view = value;
+             })
+        .def("share",
+             [](type& self) {
+               for (Tensor& tensor : self.list) tensor = self.view;
+               for (auto& [name, tensor] : self.named) tensor = self.view;
              })
         .def("forget", [](type& self, const Tensor& value) {
           self.empty = value;
@@ -281,7 +288,13 @@ TYPED_TEST(member, on_the_objects_own_memory_that_comes_back_lets_the_object_go)
         "v = h.view; v.flags.writeable = False; h.view = v; h.write(); del v",
         "v = h.view; v.flags.writeable = False; h.view = v; del v; h.view = h.view; h.write()",
         "v = h.view; v.flags.writeable = False; h.set_written(v); del v", "h.set_written(h.view)",
-        "part = new(); part.view = h.view; h.other = part.view; del part"}) {
+        "part = new(); part.view = h.view; h.other = part.view; del part",
+        "h.maybe_view = h.maybe_view", "h.maybe_view, h.view = h.view, h.maybe_view",
+        // here the list owns nothing, but keeps the object
+        "h.share(); h.list[0] = h.list[0]", "h.share(); h.list[0] += 1",
+        "h.share(); h.list[0], h.list[1] = h.list[1], h.list[0]",
+        "h.share(); h.list.append(h.list[0])", "h.share(); h.list.extend([h.list[0][:1]])",
+        "h.share(); h.named['a'] = h.named['b']", "h.share(); h.named['c'] = h.named['b']"}) {
     expect_freed_after<TestFixture>(statement);
   }
 }

@@ -31,7 +31,12 @@ template <>
 struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one of the two headers
   static constexpr auto name = make_caster<ndtorch::tensor_t<>>::name;
 
-  bool load(handle source, bool convert) { return caster_.load(source, convert); }
+  bool load(handle source, bool convert) {
+    make_caster<ndtorch::tensor_t<>> caster;
+    if (!caster.load(source, convert)) return false;
+    value_ = std::move(cast_op<ndtorch::tensor_t<>&>(caster));
+    return true;
+  }
 
   static handle cast(const at::Tensor& tensor, return_value_policy policy, handle parent) {
     if (!tensor.defined()) return none().release();
@@ -47,14 +52,12 @@ struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one 
 
   template <class T>
   using cast_op_type = movable_cast_op_type<T>;
-  operator at::Tensor*() { return &value(); }
-  operator at::Tensor&() { return value(); }
-  operator at::Tensor&&() && { return std::move(value()); }
+  operator at::Tensor*() { return &value_; }
+  operator at::Tensor&() { return value_; }
+  operator at::Tensor&&() && { return std::move(value_); }
 
  private:
-  at::Tensor& value() { return cast_op<ndtorch::tensor_t<>&>(caster_); }
-
-  make_caster<ndtorch::tensor_t<>> caster_;
+  at::Tensor value_;
 };
 
 template <>

@@ -188,7 +188,7 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     ndtorch::detail::explanation* const asked = ndtorch::detail::explanation::current();
     if (asked == nullptr && ndtorch::detail::share_exact_array(source, type::constraints, value_)) {
       const auto* const array = reinterpret_cast<ndtorch::detail::array_object*>(source.ptr());
-      if (array->base != nullptr) returning_ = ndtorch::detail::returning_tensor::of(value_);
+      if (array->base != nullptr) watch_return();
       return true;
     }
     std::string why;
@@ -205,7 +205,7 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     }
     if (!tensor) return false;
     value_ = type(std::move(*tensor), typename type::checked());
-    returning_ = ndtorch::detail::returning_tensor::of(value_);
+    watch_return();
     return true;
   }
 
@@ -245,7 +245,12 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   operator type&&() && { return std::move(value_); }
 
  private:
-  std::unique_ptr<ndtorch::detail::returning_tensor> returning_;  // outlives the value
+  // The function may make it a member of the object that its memory is part of.
+  void watch_return() {
+    namespace nd = ndtorch::detail;
+    nd::returning_tensor::watch(value_, &nd::count_in_instance<type, at::Tensor>);
+  }
+
   type value_;
 };
 

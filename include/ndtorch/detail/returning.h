@@ -11,12 +11,18 @@
 #include <ndtorch/detail/interpreter.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/python_error.h>
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <typeinfo>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
@@ -37,42 +43,98 @@ inline PyObject* instance_behind(PyObject* base) {
   }
 }
 
-// How often the address stands in the object's C++ values. That is how an at::Tensor among their
-// members looks; those behind a pointer, as the elements of a std::vector, aren't found.
+// How often the address stands in the memory of a C++ value. That is how an at::Tensor among its members
+// looks; those behind a pointer aren't found.
 #if defined(__GNUC__)
 __attribute__((no_sanitize("address", "thread")))
 #endif
-inline std::size_t count_in_values(PyObject* instance, const void* address) {
+inline std::size_t count_in_memory(const py::detail::value_and_holder& value, const void* address) {
+  if (value.type->type_align < alignof(void*)) return 0;
+  const auto* const words = static_cast<const void* const*>(value.value_ptr());
   std::size_t count = 0;
-  for (auto& value :
-       py::detail::values_and_holders(reinterpret_cast<py::detail::instance*>(instance))) {
-    const auto* const words = static_cast<const void* const*>(value.value_ptr());
-    if (words == nullptr || value.type->type_align < alignof(void*)) continue;
-    for (std::size_t i = 0; i < value.type->type_size / sizeof(void*); ++i) {
-      count += words[i] == address;
-    }
+  for (std::size_t i = 0; i < value.type->type_size / sizeof(void*); ++i) {
+    count += words[i] == address;
   }
   return count;
 }
 
-// Lives as long as a call with a tensor of such an array as its argument. Where all that is left of the
-// tensor then is a member of that object, the tensor lets the object go.
+inline const at::Tensor& tensor_in(const at::Tensor& item) { return item; }
+template <class Key, class Tensor>
+const at::Tensor& tensor_in(const std::pair<const Key, Tensor>& item) {
+  return item.second;
+}
+
+// The same for the elements of a container, if the value is one.
+template <class Container>
+std::size_t count_in_container(const py::detail::value_and_holder& value, const void* address) {
+  if (!py::detail::same_type(*value.type->cpptype, typeid(Container))) return 0;
+  std::size_t count = 0;
+  for (const auto& item : *static_cast<const Container*>(value.value_ptr())) {
+    count += tensor_in(item).unsafeGetTensorImpl() == address;
+  }
+  return count;
+}
+
+template <class Tensor>
+std::size_t count_in_containers(const py::detail::value_and_holder& value, const void* address) {
+  return count_in_container<std::vector<Tensor>>(value, address) +
+         count_in_container<std::map<std::string, Tensor>>(value, address) +
+         count_in_container<std::unordered_map<std::string, Tensor>>(value, address);
+}
+
+// How often the tensor at the address is a member of the object, or an element of a bound container.
+template <class... Tensors>
+std::size_t count_in_instance(PyObject* instance, const void* address) {
+  std::size_t count = 0;
+  for (const auto& value :
+       py::detail::values_and_holders(reinterpret_cast<py::detail::instance*>(instance))) {
+    if (value.value_ptr() == nullptr) continue;
+    count += (count_in_memory(value, address) + ... + count_in_containers<Tensors>(value, address));
+  }
+  return count;
+}
+
+// Lives as long as a call of a pybind11 function with a tensor of such an array as its argument. Where
+// all that is left of the tensor then is a member of that object, the tensor lets the object go.
 class returning_tensor {
  public:
-  // nullptr where the tensor isn't on the memory of such an object. Needs the GIL.
-  static std::unique_ptr<returning_tensor> of(const at::Tensor& tensor) {
-    if (!tensor.has_storage()) return nullptr;
+  using counter = std::size_t (*)(PyObject* instance, const void* address);
+
+  // Needs the GIL. Nothing happens where the tensor isn't on the memory of such an object, or where
+  // there is no call.
+  static void watch(const at::Tensor& tensor, counter count) {
+    if (!tensor.has_storage()) return;
     const storage_memory memory = memory_of(tensor.storage());
-    if (memory.holder == nullptr || !api().is_array(memory.holder)) return nullptr;
+    if (memory.holder == nullptr || !api().is_array(memory.holder)) return;
     PyObject* const instance = instance_behind(memory.holder);
-    if (instance == nullptr) return nullptr;
-    return std::unique_ptr<returning_tensor>(
-        new returning_tensor(tensor, instance,
-                             hold_nobody(const_cast<void*>(memory.data),
-                                         detail::may_be_written(memory.holder), tensor.device())));
+    if (instance == nullptr) return;
+    auto watching = std::make_unique<returning_tensor>(
+        tensor, instance, count,
+        hold_nobody(const_cast<void*>(memory.data), may_be_written(memory.holder),
+                    tensor.device()));
+    const auto capsule = py::reinterpret_steal<py::object>(
+        PyCapsule_New(watching.get(), nullptr, [](PyObject* self) {
+          const std::unique_ptr<returning_tensor> ended(
+              static_cast<returning_tensor*>(PyCapsule_GetPointer(self, nullptr)));
+          ended->settle();
+        }));
+    if (!capsule) throw_python_error();
+    watching.release();  // the capsule has it now
+    try {
+      py::detail::loader_life_support::add_patient(capsule);
+    } catch (const py::cast_error&) {  // py::cast(), outside of any call
+    }
   }
 
-  ~returning_tensor() {
+  returning_tensor(at::Tensor tensor, PyObject* instance, counter count, at::DataPtr hold)
+      : hold_(std::move(hold)),
+        tensor_(std::move(tensor)),
+        instance_(instance),
+        count_(count),
+        members_before_(count_members()) {}
+
+ private:
+  void settle() {
     // The instance lives as long as the array, which the storage still holds.
     const bool is_kept_once = tensor_.use_count() == 2 && tensor_.storage().use_count() == 1;
     if (!is_kept_once || count_members() != members_before_ + 1) return;
@@ -81,24 +143,14 @@ class returning_tensor {
     if (may_move(storage)) lock = keep_in_place();
     std::swap(hold_of(storage), hold_);
   }
-  returning_tensor(const returning_tensor&) = delete;
-  returning_tensor& operator=(const returning_tensor&) = delete;
-
- private:
-  returning_tensor(at::Tensor tensor, PyObject* instance, at::DataPtr hold)
-      : hold_(std::move(hold)),
-        tensor_(std::move(tensor)),
-        instance_(instance),
-        members_before_(count_members()) {}
 
   // Before the call there are such words by chance only, in memory that is in use no more.
-  std::size_t count_members() const {
-    return count_in_values(instance_, tensor_.unsafeGetTensorImpl());
-  }
+  std::size_t count_members() const { return count_(instance_, tensor_.unsafeGetTensorImpl()); }
 
   at::DataPtr hold_;  // of nobody, until it is exchanged: then of the array
   at::Tensor tensor_;
   PyObject* instance_;
+  counter count_;
   std::size_t members_before_;
 };
 
