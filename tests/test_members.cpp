@@ -145,6 +145,7 @@ const char* const statements[] = {
     "h.weight = h.weight[:2]",
     "h.weight = h.weight[::-1]",
     "h.weight = memoryview(h.weight)",
+    "h.weight = to_dlpack(h.weight)",
     "h.weight, h.other = h.other, h.weight",
     "h.referred += 1",
     "h.returned = h.returned[1:]",
@@ -172,6 +173,7 @@ void run(const std::string& statement, const py::object& h) {
   py::dict names;
   names["h"] = h;
   names["new"] = py::cpp_function(&Suite::make);
+  names["to_dlpack"] = py::cpp_function(&ndtorch::to_dlpack);
   exec(statement, names);
 }
 
@@ -198,23 +200,25 @@ TYPED_TEST(member, that_is_got_and_set_keeps_no_object_alive) {
 
 TYPED_TEST(member, that_is_got_and_set_for_ever_needs_no_more_memory) {
   for (const char* statement :
-       {"h.weight, h.other = h.other, h.weight", "h.weight = h.weight[:]", "h.weight += 1",
-        "h.list[0], h.list[1] = h.list[1], h.list[0]",
+       {"h.weight, h.other = h.other, h.weight", "h.share(); h.list[0] = h.list[0][:]",
+        "h.weight = h.weight[:]", "h.weight += 1", "h.list[0], h.list[1] = h.list[1], h.list[0]",
         "h.view, h.second_view = h.second_view, h.view", "h.view = h.view[:]",
         "h.named['a'], h.named['b'] = h.named['b'], h.named['a']", "h.weight = h.weight.view(sub)",
         // the first write of each turn leaves the memory of the one before
         "x = h.weight[:]; x.flags.writeable = False; h.weight = x; h.write(); del x"}) {
     SCOPED_TRACE(statement);
     const py::object h = TestFixture::make();
-    const auto grown = test::exec(std::string("import sys, gc\n"
-                                              "sub = type('sub', (np.ndarray,), {})\n"
-                                              "def turn(n):\n"
-                                              "    for _ in range(n): ") +
-                                      statement +
-                                      "\n    gc.collect()\n    return sys.getallocatedblocks()\n"
-                                      "turn(100)\n"
-                                      "grown = -turn(100) + turn(5000)\n",
-                                  py::dict(py::arg("h") = h))["grown"];
+    const auto grown =
+        test::exec(std::string("import sys, gc\n"
+                               "sub = type('sub', (np.ndarray,), {})\n"
+                               "def turn(n):\n"
+                               "    for _ in range(n): ") +
+                       statement +
+                       "\n    gc.collect()\n    return sys.getallocatedblocks()\n"
+                       "turn(100)\n"
+                       "grown = -turn(100) + turn(5000)\n",
+                   py::dict(py::arg("h") = h,
+                            py::arg("to_dlpack") = py::cpp_function(&ndtorch::to_dlpack)))["grown"];
     EXPECT_LT(py::cast<long>(grown), 500);
   }
 }
@@ -281,8 +285,8 @@ TYPED_TEST(member, on_the_objects_own_memory_that_comes_back_lets_the_object_go)
   for (const char* statement :
        {"h.view = h.view", "h.view += 1", "h.view = h.view[:2]", "h.view = h.view[1:][:1]",
         "h.view = h.view[:, None]", "h.view = memoryview(h.view)", "h.weight = h.view",
-        "h.view, h.second_view = h.second_view, h.view", "h.view_by_methods = h.view",
-        "h.view_by_methods, h.weight = h.weight, h.view_by_methods",
+        "h.view, h.second_view = h.second_view, h.view", "h.view = to_dlpack(h.view)",
+        "h.view_by_methods = h.view", "h.view_by_methods, h.weight = h.weight, h.view_by_methods",
         "for _ in range(5): h.view = h.view; h.second_view = h.view[:1]",
         "v = h.view; v.flags.writeable = False; h.view = v; del v",
         "v = h.view; v.flags.writeable = False; h.view = v; h.write(); del v",

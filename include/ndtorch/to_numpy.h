@@ -60,7 +60,7 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   if (parent && is_kept_by_nobody(tensor.storage(), holder)) {
     base = py::reinterpret_borrow<py::object>(parent);
   } else if (holder == nullptr) {
-    base = hold_memory(tensor.storage());
+    base = hold_storage(home_of(tensor.storage()));
   } else {
     // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
     base = api().is_array(holder) ? original_array(holder)

@@ -103,7 +103,7 @@ inline at::DataPtr copy_of_memory(const c10::StorageImpl& storage) {
 // have taken a pointer to read there before it asked for the one to write through. The new memory is a
 // storage by itself, so that others can keep it alone.
 struct moved_memory {
-  c10::intrusive_ptr<c10::StorageImpl> own;
+  at::Storage own;
   at::DataPtr left;
 
   // nullptr where the storage hasn't moved. (One that another module has moved isn't recognised.)
@@ -113,7 +113,7 @@ struct moved_memory {
 
   static void drop(void* self) {
     const std::unique_ptr<moved_memory> moved(static_cast<moved_memory*>(self));
-    const at::Device device = moved->own->device();
+    const at::Device device = moved->own.device();
     if (device.is_cpu()) return;
     // record_stream() knows only memory that is its allocator's own: other streams may be at this.
     std::optional<gil_release> without_gil;
@@ -135,10 +135,9 @@ inline void move_to_own_memory(c10::StorageImpl* storage) {
   const at::Device device = storage->device();
   if (!device.is_cpu() && may_touch_objects()) without_gil.emplace();  // while the device copies
   auto moved = std::make_unique<moved_memory>();
-  moved->own = c10::make_intrusive<c10::StorageImpl>(
-      c10::StorageImpl::use_byte_size_t(), storage->sym_nbytes(), copy_of_memory(*storage),
-      /*allocator=*/nullptr, /*resizable=*/false);
-  void* const data = moved->own->_mutable_data_ptr_no_checks().get();
+  moved->own =
+      at::Storage(at::Storage::use_byte_size_t(), storage->nbytes(), copy_of_memory(*storage));
+  void* const data = const_cast<void*>(moved->own.data());
   at::DataPtr& left = moved->left;
   left = at::DataPtr(data, moved.release(), &moved_memory::drop, device);
   // In this order: a thread that finds no hook must find the new memory. It looks without a lock.
@@ -166,13 +165,11 @@ inline at::DataPtr& hold_of(c10::StorageImpl& storage) {
   return moved != nullptr ? moved->left : data;
 }
 
-// An object that keeps the storage's memory, but not what a first write has left: each array that is
-// set as a tensor again and written would keep all those before it.
-inline py::object hold_memory(const at::Storage& storage) {
-  moved_memory* const moved = moved_memory::of(storage.data_ptr());
-  if (moved == nullptr) return hold_storage(storage);
-  storage.unsafeGetStorageImpl()->set_resizable(false);
-  return hold_storage(at::Storage(moved->own));
+// The storage that keeps the memory for others, without what a first write has left: each array that is
+// made a tensor again and written would keep all those before it.
+inline const at::Storage& home_of(const at::Storage& storage) {
+  const moved_memory* const moved = moved_memory::of(storage.data_ptr());
+  return moved != nullptr ? moved->own : storage;
 }
 
 #else
@@ -187,7 +184,7 @@ inline std::unique_lock<std::mutex> keep_in_place() { return {}; }
 inline at::DataPtr& hold_of(c10::StorageImpl& storage) {
   return storage._mutable_data_ptr_no_checks();
 }
-inline py::object hold_memory(const at::Storage& storage) { return hold_storage(storage); }
+inline const at::Storage& home_of(const at::Storage& storage) { return storage; }
 
 #endif
 

@@ -205,6 +205,25 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
   return view;
 }
 
+// Memory that is offered to others: the structure that they get, and what keeps the memory. The tensor
+// would not do: it may be given another storage.
+template <class Managed>
+struct dlpack_offer {
+  at::Storage storage;
+  at::DataPtr object;                           // or this, whose memory it is
+  std::vector<std::int64_t> sizes_and_strides;  // the tensor's own may change
+  Managed managed;
+
+  static void destroy(Managed* self) { delete static_cast<dlpack_offer*>(self->manager_ctx); }
+
+  // The object behind memory that this module has offered, and gets back; else none.
+  static py::object object_behind(const Managed& managed) {
+    if (managed.deleter != &destroy) return {};
+    const auto& offer = *static_cast<const dlpack_offer*>(managed.manager_ctx);
+    return py::reinterpret_borrow<py::object>(static_cast<PyObject*>(offer.object.get_context()));
+  }
+};
+
 // A tensor that keeps `managed` until its storage dies. On any exception `managed` is deleted.
 // Whether the memory may be written is for a versioned structure to say.
 template <class Managed>
@@ -221,17 +240,21 @@ at::Tensor share_dlpack(dlpack_owner<Managed> managed, bool writable = true) {
     copied = (managed->flags & DLPACK_FLAG_BITMASK_IS_COPIED) != 0;
   }
   const strided_view view = read_dlpack(managed->dl_tensor, writable);
-  const auto holder = py::reinterpret_steal<py::object>(PyCapsule_New(
-      managed.get(),
-      !writable ? read_only_capsule
-      : copied  ? copied_capsule
-                : writable_capsule,
-      [](PyObject* self) {
-        dlpack_deleter()(
-            static_cast<Managed*>(PyCapsule_GetPointer(self, PyCapsule_GetName(self))));
-      }));
-  if (!holder) throw_python_error();
-  managed.release();  // the capsule has it now
+  // Without the way there and back, which would be a link more each time it is gone.
+  py::object holder = dlpack_offer<Managed>::object_behind(*managed);
+  if (!holder) {
+    holder = py::reinterpret_steal<py::object>(PyCapsule_New(
+        managed.get(),
+        !writable ? read_only_capsule
+        : copied  ? copied_capsule
+                  : writable_capsule,
+        [](PyObject* self) {
+          dlpack_deleter()(
+              static_cast<Managed*>(PyCapsule_GetPointer(self, PyCapsule_GetName(self))));
+        }));
+    if (!holder) throw_python_error();
+    managed.release();  // the capsule has it now
+  }
   at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), view.device));
   if (!writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
   return tensor;
@@ -400,16 +423,6 @@ inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
   return share_dlpack(std::move(owner));
 }
 
-// Memory that is offered to others: the structure that they get, and what keeps the memory. The tensor
-// would not do: it may be given another storage.
-template <class Managed>
-struct dlpack_offer {
-  at::Storage storage;
-  at::DataPtr read_only;  // or this, which a first write takes from the storage only
-  std::vector<std::int64_t> sizes_and_strides;  // the tensor's own may change
-  Managed managed;
-};
-
 // `read_only` memory can only be told of by a versioned structure: the older one gives the tensor
 // memory that may be written. Throws buffer_error for what DLPack has no name for.
 template <class Managed>
@@ -422,10 +435,11 @@ dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = fals
   const exported_memory memory = export_memory(tensor, /*others_may_write=*/!is_versioned<Managed>);
   DLTensor& described = offer->managed.dl_tensor;
   described.data = memory.data;
-  if (memory.writable) {
-    offer->storage = tensor.storage();
+  if (memory.holder == nullptr) {
+    offer->storage = home_of(tensor.storage());
   } else {
-    offer->read_only = hold_object(memory.data, memory.holder, tensor.device());
+    // Not the storage: a first write takes that elsewhere.
+    offer->object = hold_object(memory.data, memory.holder, tensor.device());
   }
   described.device = dlpack_device(tensor.device());
   described.ndim = static_cast<std::int32_t>(tensor.dim());
@@ -440,9 +454,7 @@ dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = fals
                            (is_copy ? DLPACK_FLAG_BITMASK_IS_COPIED : 0);
   }
   offer->managed.manager_ctx = offer.get();
-  offer->managed.deleter = [](Managed* self) {
-    delete static_cast<dlpack_offer<Managed>*>(self->manager_ctx);
-  };
+  offer->managed.deleter = &dlpack_offer<Managed>::destroy;
   return dlpack_owner<Managed>(&offer.release()->managed);
 }
 
