@@ -55,6 +55,38 @@ TEST(dlpack_call, names_the_default_stream_of_cuda_and_rocm) {
   }
 }
 
+// As NumPy, which asks for nothing else.
+TEST(dlpack_call, takes_a_device_that_is_missing_for_the_cpu) {
+  foreign_memory memory;
+  const py::object object = versioned_producer(memory);
+  const py::object base = test::exec(
+      "class without:\n"
+      "  calls = []\n"
+      "  def __init__(self, made): self.made = made\n"
+      "  def __dlpack__(self, **arguments):\n"
+      "    self.calls.append(arguments)\n"
+      "    return self.made.versioned()\n",
+      py::dict())["without"];
+  const py::object without = base(object);
+  EXPECT_EQ(ndtorch::as_tensor(without).const_data_ptr(), memory.data.data());
+  EXPECT_EQ(text_of(without.attr("calls")), "[{'max_version': (1, 3)}]");
+  EXPECT_EQ(memory.deleted, 1);
+}
+
+TEST(dlpack_call, reads_a_device_in_every_form_that_has_ints) {
+  foreign_memory memory;
+  for (const char* device :
+       {"[1, 0]", "(np.int32(1), np.int64(0))", "[np.uint8(1), 0]", "np.array([1, 0])",
+        "(np.array(1), 0)", "(True, 0)", "(__import__('enum').IntEnum('kind', 'CPU').CPU, 0)"}) {
+    SCOPED_TRACE(device);
+    const py::object object = versioned_producer(memory);
+    py::type::of(object).attr("__dlpack_device__") =
+        eval("lambda self: device", py::arg("device") = eval(device));
+    EXPECT_EQ(ndtorch::as_tensor(object).const_data_ptr(), memory.data.data());
+    EXPECT_EQ(references(object), 1);
+  }
+}
+
 TEST(dlpack_call, consumes_a_capsule_only_once) {
   foreign_memory memory;
   const py::object object =
@@ -103,6 +135,10 @@ const failing_producer failing_producers[] = {
      "__dlpack_device__ of a producer must return (device_type, device_id) (got None)."},
     {"  def __dlpack_device__(self): return (1,)\n", "TypeError", "(got (1,))."},
     {"  def __dlpack_device__(self): return ('cpu', 0)\n", "TypeError", "(got ('cpu', 0))."},
+    {"  def __dlpack_device__(self): return (1.0, 0)\n", "TypeError", "(got (1.0, 0))."},
+    {"  def __dlpack_device__(self): return (np.array([1, 1]), 0)\n", "TypeError", "only integer"},
+    {"  __dlpack_device__ = None\n", "TypeError", "'NoneType' object is not callable"},
+    {"  @property\n  def __dlpack_device__(self): raise OSError('no')\n", "OSError", "no"},
     {"  def __dlpack_device__(self): return (2**70, 0)\n", "OverflowError", "int too large"},
 };
 

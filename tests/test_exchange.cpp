@@ -300,7 +300,7 @@ TEST(to_dlpack, asks_again_what_the_tensor_is_when_it_is_read) {
 TEST(to_dlpack, takes_the_arguments_of_the_standard) {
   const at::Tensor tensor = at::ones({2});
   for (const char* arguments :
-       {"stream=None", "stream=-1", "stream=1", "dl_device=None", "dl_device=(1, 0)",
+       {"stream=None", "stream=-1", "dl_device=None", "dl_device=(1, 0)",
         "dl_device=(1, 0), copy=False", "dl_device=(1, 1)", "dl_device=[1, 0], copy=False"}) {
     SCOPED_TRACE(arguments);
     EXPECT_EQ(old(capsule_of(tensor, arguments)).dl_tensor.data, tensor.data_ptr());
@@ -315,6 +315,24 @@ TEST(to_dlpack, takes_the_arguments_of_the_standard) {
   EXPECT_EQ(raised_by([&] { capsule_of(tensor, "dl_device=(2, 0)"); }).text,
             "can't export a tensor on cpu to DLPack device (2, 0). Copy it there first, with "
             "tensor.to(device).");
+}
+
+// The same as PyTorch raises.
+TEST(to_dlpack, refuses_a_stream_that_can_not_be) {
+  const at::Tensor tensor = at::ones({2});
+  const py::object offer = ndtorch::to_dlpack(tensor);
+  for (const char* stream :
+       {"0", "1", "7", "-2", "2**70", "'x'", "2.5", "True", "(1,)", "np.int64(1)"}) {
+    SCOPED_TRACE(stream);
+    const python_error expected =
+        test::raised_by_python(std::string("torch.ones(2).__dlpack__(stream=") + stream + ")");
+    const python_error raised =
+        raised_by([&] { capsule_of(tensor, std::string("stream=") + stream); });
+    EXPECT_EQ(raised.type, expected.type);
+    EXPECT_EQ(raised.text.rfind(expected.text.substr(0, expected.text.size() - 1), 0), 0U)
+        << raised.text;
+    EXPECT_EQ(references(offer), 1);
+  }
 }
 
 TEST(to_dlpack, says_that_memory_is_read_only_to_those_who_can_hear_it) {
@@ -422,6 +440,124 @@ TEST(to_dlpack, is_read_by_jax) {
   EXPECT_TRUE(is_true("x.tolist() == [[0, 1, 2], [3, 4, 5]]", theirs));
 }
 
+// ----- to_dlpack's object as a buffer
+
+TEST(to_dlpack_as_a_buffer, is_read_by_memoryview_and_numpy) {
+  for (const at::Tensor& tensor : tensors()) {
+    SCOPED_TRACE(ndtorch::detail::describe(tensor));
+    if (!ndtorch::detail::find_dtype(tensor.scalar_type())->is_built_in()) continue;
+    const py::object offer = ndtorch::to_dlpack(tensor);
+    const py::array expected = ndtorch::numpy(tensor);
+    const py::object view = eval("memoryview(x)", py::arg("x") = offer);
+    for (const char* name : {"shape", "strides", "format", "itemsize", "nbytes", "readonly"}) {
+      EXPECT_TRUE(view.attr(name).equal(eval("memoryview(x)", py::arg("x") = expected).attr(name)))
+          << name;
+    }
+    const py::array read = array("np.asarray(x)", py::arg("x") = offer);
+    EXPECT_TRUE(test::same_elements(read, test::elements(tensor)));
+    EXPECT_EQ(read.writeable(), expected.writeable());
+    if (tensor.numel() == 0 || !read.writeable()) continue;
+    EXPECT_EQ(read.data(), tensor.const_data_ptr());
+    read[py::ellipsis()] = py::int_(0);
+    EXPECT_TRUE(is_true("not any(x.tobytes())", test::elements(tensor)));
+  }
+}
+
+TEST(to_dlpack_as_a_buffer, may_not_be_written_where_the_memory_may_not) {
+  const py::object source = eval("b'abcd'[:]");
+  const at::Tensor tensor = ndtorch::as_tensor(source);
+  const py::object offer = ndtorch::to_dlpack(tensor);
+  EXPECT_TRUE(is_true("memoryview(x).readonly and not np.asarray(x).flags.writeable", offer));
+  EXPECT_EQ(array("np.asarray(x)", py::arg("x") = offer).data(), tensor.const_data_ptr());
+  EXPECT_TRUE(is_true("memoryview(x).readonly", ndtorch::to_dlpack(at::ones({3}).expand({2, 3}))));
+  // Who asks for memory to write to.
+  const python_error raised =
+      raised_by([&] { eval("open('/dev/null', 'rb').readinto(x)", py::arg("x") = offer); });
+  EXPECT_EQ(raised.type, "TypeError");
+  EXPECT_EQ(references(offer), 1);
+}
+
+TEST(to_dlpack_as_a_buffer, holds_the_memory_as_long_as_it_is_exported) {
+  const py::array source = array("np.arange(6.)");
+  py::object view =
+      eval("memoryview(x)", py::arg("x") = ndtorch::to_dlpack(ndtorch::from_numpy(source)));
+  EXPECT_EQ(references(source), 2);
+  EXPECT_TRUE(is_true("x.tolist() == [0, 1, 2, 3, 4, 5]", view));
+  view.attr("release")();
+  EXPECT_EQ(references(source), 1);
+
+  // Whatever becomes of the tensor.
+  at::Tensor tensor = at::ones({1000});
+  view = eval("memoryview(x)", py::arg("x") = ndtorch::to_dlpack(tensor));
+  EXPECT_FALSE(tensor.storage().resizable());
+  tensor.set_data(at::arange(4));
+  EXPECT_TRUE(is_true("sum(x.tolist()) == 1000", view));
+}
+
+// What a consumer asks for with PyBUF's flags.
+TEST(to_dlpack_as_a_buffer, gives_what_is_asked_for_or_a_buffer_error) {
+  const py::array read_only = array("np.arange(3.)");
+  read_only.attr("flags").attr("writeable") = false;
+  struct request {
+    at::Tensor tensor;
+    int flags;
+    bool given;
+  };
+  const at::Tensor row = at::arange(6), matrix = at::arange(6).view({2, 3});
+  for (const auto& [tensor, flags, given] : {
+           request{row, PyBUF_SIMPLE, true},
+           request{row, PyBUF_WRITABLE, true},
+           request{row.slice(0, 0, 6, 2), PyBUF_SIMPLE, false},
+           request{row.slice(0, 0, 6, 2), PyBUF_ND, false},
+           request{row.slice(0, 0, 6, 2), PyBUF_STRIDES, true},
+           request{row.slice(0, 0, 6, 2), PyBUF_ANY_CONTIGUOUS, false},
+           request{matrix, PyBUF_C_CONTIGUOUS, true},
+           request{matrix, PyBUF_F_CONTIGUOUS, false},
+           request{matrix.t(), PyBUF_F_CONTIGUOUS, true},
+           request{matrix.t(), PyBUF_C_CONTIGUOUS, false},
+           request{ndtorch::from_numpy(read_only), PyBUF_WRITABLE, false},
+           request{ndtorch::from_numpy(read_only), PyBUF_FULL_RO, true},
+       }) {
+    SCOPED_TRACE(flags);
+    const py::object offer = ndtorch::to_dlpack(tensor);
+    Py_buffer buffer{};
+    const int result = PyObject_GetBuffer(offer.ptr(), &buffer, flags);
+    EXPECT_EQ(result == 0, given);
+    if (result == 0) {
+      EXPECT_EQ(buffer.buf, tensor.const_data_ptr());
+      EXPECT_EQ(buffer.len, static_cast<Py_ssize_t>(tensor.nbytes()));
+      EXPECT_EQ(buffer.format != nullptr, (flags & PyBUF_FORMAT) != 0);
+      EXPECT_EQ(buffer.strides != nullptr, (flags & PyBUF_STRIDES) == PyBUF_STRIDES);
+      PyBuffer_Release(&buffer);
+    } else {
+      EXPECT_TRUE(PyErr_ExceptionMatches(PyExc_BufferError));
+      EXPECT_EQ(buffer.obj, nullptr);
+      PyErr_Clear();
+    }
+    EXPECT_EQ(references(offer), 1);
+  }
+}
+
+TEST(to_dlpack_as_a_buffer, is_refused_for_what_has_no_format) {
+  at::Tensor tensor = at::ones({2});
+  const auto raised_for = [](const py::object& offer) {
+    return raised_by([&] { eval("memoryview(x)", py::arg("x") = offer); });
+  };
+  python_error raised = raised_for(ndtorch::to_dlpack(tensor.to(at::kBFloat16)));
+  EXPECT_EQ(raised.type, "BufferError");
+  EXPECT_EQ(raised.text,
+            "the buffer protocol has no format for BFloat16: cast the tensor first, or read its "
+            "bytes, with tensor.view(at::kByte).");
+  EXPECT_TRUE(is_true("memoryview(x).nbytes == 4",
+                      ndtorch::to_dlpack(tensor.to(at::kBFloat16).view(at::kByte))));
+  // It is asked again what the tensor is.
+  const py::object offer = ndtorch::to_dlpack(tensor);
+  tensor.requires_grad_();
+  raised = raised_for(offer);
+  EXPECT_EQ(raised.type, "BufferError");
+  EXPECT_CONTAINS(raised.text, "Can't export tensors that require gradient");
+}
+
 // ----- both
 
 struct refused_tensor {
@@ -441,13 +577,19 @@ const refused_tensor refused_tensors[] = {
      "Can't export tensors with layout other than torch.strided. Got layout Sparse: use "
      "Tensor.to_dense() first."},
     {"nested", [] { return at::_nested_tensor_from_tensor_list({at::ones({2}), at::ones({3})}); },
-     "Can't export tensors with layout other than torch.strided."},
+     "Can't export nested tensors. Use Tensor.to_padded_tensor(0) or Tensor.unbind() first."},
     {"zero", [] { return at::_efficientzerotensor({2}); },
      "Can't export a ZeroTensor, which has no memory. Use tensor.clone() first."},
     {"quantized", [] { return at::quantize_per_tensor(at::ones({2}), 1, 0, at::kQInt8); },
-     "Got unsupported ScalarType QInt8: DLPack has no such dtype. Convert the tensor first."},
+     "Got unsupported ScalarType QInt8. DLPack has no such dtype: call tensor.dequantize() or "
+     "tensor.int_repr() first."},
+    {"of half bytes", [] { return at::ones({2}, at::kByte).view(at::ScalarType::UInt4); },
+     "Got unsupported ScalarType UInt4. DLPack has no such dtype: read its bytes, with "
+     "tensor.view(at::kByte)."},
     {"meta", [] { return at::empty({2}, at::kMeta); },
-     "Cannot pack tensors on meta. Copy it first, with tensor.to(at::kCPU)."},
+     "Cannot pack tensors on meta, which have no data. Make one on a real device first, for "
+     "example "
+     "with at::empty_like(tensor, at::kCPU)."},
 };
 
 using exporter = py::object (*)(const at::Tensor&);

@@ -41,6 +41,18 @@ TEST(explain, says_of_an_array_what_it_is_and_that_it_is_shared) {
             "  tensor: copies");
 }
 
+// To be told what is in it, somebody would have to take it: but explain() changes nothing.
+TEST(explain, leaves_a_capsule_as_it_was) {
+  const py::object capsule = array("np.arange(3.)").attr("__dlpack__")();
+  EXPECT_CONTAINS(
+      explained(capsule),
+      "a PyCapsule\n  as_tensor: takes what it holds, which nobody else can take then: a "
+      "DLPack tensor of 1 dimensions, shape (3,), strides (1,) elements");
+  EXPECT_EQ(ndtorch::as_tensor(capsule).sum().item<double>(), 3);
+  EXPECT_CONTAINS(explained(capsule),
+                  "a PyCapsule\n  as_tensor: refuses: expected a capsule named dltensor or");
+}
+
 TEST(explain, gives_the_address_of_the_first_element) {
   const py::object source = array("np.zeros(3)[1:]");
   const auto address = eval("hex(a.ctypes.data)", py::arg("a") = source).cast<std::string>();

@@ -71,7 +71,7 @@ const std::vector<refused_case> refused_everywhere = {
     {py_quantized("quint8"), [] { return quantized(at::kQUInt8); }, dequantize},
     {py_quantized("qint32"), [] { return quantized(at::kQInt32); }, dequantize},
     {"torch.empty(3, dtype=torch.bits8)", [] { return at::empty({3}, at::ScalarType::Bits8); },
-     "convert the tensor first, for example with tensor.to(at::kFloat)"},
+     "read its bytes, with tensor.view(at::kByte)"},
     {"torch.ones([1] * 65)", [] { return of_dims(65); },
      "Got 65. Merge some with Tensor.flatten() or Tensor.reshape()"},
 };
@@ -157,7 +157,7 @@ TEST(numpy, refuses_undefined_and_nested_tensors) {
     EXPECT_CONTAINS(undefined, "Give it a value first");
     const std::string text = message_of<py::type_error>([&] { convert(nested); });
     EXPECT_CONTAINS(text, "can't convert nested tensor to numpy");
-    EXPECT_CONTAINS(text, "Use Tensor.to_padded_tensor() or Tensor.unbind() first");
+    EXPECT_CONTAINS(text, "Use Tensor.to_padded_tensor(0) or Tensor.unbind() first");
   }
 }
 

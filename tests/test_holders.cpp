@@ -51,6 +51,12 @@ const buffer writable_buffers[] = {
     {"((ctypes.c_float * 2) * 3)()", "np.zeros((3, 2), 'f4')"},
     {"ctypes.c_double(3)", "np.array(3.)"},
     {"bytearray()", "np.zeros(0, 'u1')"},
+    // C's chars are the items of bytes.
+    {"(ctypes.c_char * 3)(b'a', b'b', b'\\xff')", "np.array([97, 98, 255], 'u1')"},
+    {"ctypes.create_string_buffer(b'ab')", "np.array([97, 98, 0], 'u1')"},
+    {"((ctypes.c_char * 2) * 3)()", "np.zeros((3, 2), 'u1')"},
+    {"ctypes.c_char(b'a')", "np.array(97, 'u1')"},
+    {"memoryview(bytearray(range(6))).cast('c')[::2]", "np.array([0, 2, 4], 'u1')"},
 };
 
 const buffer read_only_buffers[] = {
@@ -61,13 +67,20 @@ const buffer read_only_buffers[] = {
     {"memoryview(np.arange(6.).reshape(2, 3).T).toreadonly()", "np.arange(6.).reshape(2, 3).T"},
     {"__import__('mmap').mmap(-1, 16, prot=1)", "np.zeros(16, 'u1')"},
     {"memoryview(np.float32(3))", "np.array(3, 'f4')"},
+    {"memoryview(b'abc').cast('c')", "np.array([97, 98, 99], 'u1')"},
 };
+
+// NumPy's view of a buffer, whose chars are numbers as those of bytes are.
+py::array bytes_as_numbers(py::handle source) {
+  return array("(lambda a: a.view('u1') if a.dtype == 'S1' else a)(np.asarray(memoryview(x)))",
+               py::arg("x") = source);
+}
 
 TEST(as_tensor_of_a_buffer, shares_memory_both_ways) {
   for (const buffer& one : writable_buffers) {
     SCOPED_TRACE(one.expression);
     const py::object source = eval(one.expression);
-    const py::array view = array("np.asarray(memoryview(x))", py::arg("x") = source);
+    const py::array view = bytes_as_numbers(source);
     const at::Tensor tensor = ndtorch::as_tensor(source);
     EXPECT_TRUE(test::same_elements(test::elements(tensor), array(one.array)));
     EXPECT_EQ(tensor.storage().data(), view.data());
@@ -83,7 +96,7 @@ TEST(as_tensor_of_a_buffer, shares_read_only_memory_until_the_first_write) {
   for (const buffer& one : read_only_buffers) {
     SCOPED_TRACE(one.expression);
     const py::object source = eval(one.expression);
-    const py::array view = array("np.asarray(memoryview(x))", py::arg("x") = source);
+    const py::array view = bytes_as_numbers(source);
     const at::Tensor tensor = ndtorch::as_tensor(source);
     EXPECT_EQ(tensor.storage().data(), view.data());
     EXPECT_FALSE(ndtorch::numpy(tensor).writeable());
@@ -131,7 +144,7 @@ TEST(as_tensor_of_a_buffer, refuses_elements_that_are_no_numbers) {
   for (const refused_buffer& one : {
            refused_buffer{"__import__('array').array('u', 'abc')",
                           "can't convert np.ndarray of type numpy.str_."},
-           refused_buffer{"(ctypes.c_char * 3)()", "of type numpy.bytes_."},
+           refused_buffer{"memoryview(np.array([b'a', b'b']))", "of type numpy.bytes_."},
            refused_buffer{"memoryview(np.zeros(2, 'f4,i4'))", "of type numpy.void."},
            refused_buffer{"memoryview(np.array([None]))", "of type numpy.object_."},
            refused_buffer{"memoryview(np.zeros(2, 'g'))", "of type numpy.longdouble."},
@@ -280,6 +293,38 @@ TEST(as_tensor_of_an_array_like, raises_what_the_object_raises) {
       "object = table()")["object"];
   EXPECT_EQ(raised_by([&] { ndtorch::as_tensor(object); }).type, "OSError");
   EXPECT_FALSE(py::detail::make_caster<tensor_t<const float>>().load(object, true));
+}
+
+// As pandas, whose numbers that may be missing are objects to NumPy, also where none is.
+TEST(as_tensor_of_an_array_like, of_objects_is_refused_with_what_pandas_has_for_it) {
+  const py::dict names = test::exec(R"(
+class DataFrame:
+    def __array__(self, dtype=None, copy=None): return np.array([[1., 2.]], dtype=object)
+    def to_numpy(self, dtype=None, copy=False, na_value=None):
+        return np.asarray(self.__array__(), dtype)
+class other:
+    def __array__(self, dtype=None, copy=None): return np.array([[1., 2.]], dtype=object)
+table, other = DataFrame(), other()
+)");
+  const py::object table = names["table"];
+  for (const auto function : {+[](py::handle x) { ndtorch::as_tensor(x); },
+                              +[](py::handle x) { ndtorch::tensor(x, at::kFloat); },
+                              +[](py::handle x) { ndtorch::tensor(py::make_tuple(x)); },
+                              +[](py::handle x) { tensor_t<const float>::from(x); }}) {
+    const std::string message = message_of<py::type_error>([&] { function(table); });
+    EXPECT_CONTAINS(message,
+                    "can't convert a DataFrame, of which np.asarray() makes an array of dtype "
+                    "object. The only supported types are: float64,");
+    EXPECT_CONTAINS(message,
+                    "Convert it to one of these first, in pandas with "
+                    "data.to_numpy(dtype='float32', na_value=np.nan).");
+    EXPECT_EQ(references(table), 2);
+  }
+  test::expect_elements(ndtorch::as_tensor(eval("x.to_numpy(dtype='float32', na_value=np.nan)",
+                                                py::arg("x") = table)),
+                        array("np.array([[1, 2]], 'f4')"));
+  EXPECT_CONTAINS(message_of<py::type_error>([&] { ndtorch::as_tensor(names["other"]); }),
+                  "of type numpy.object_.");
 }
 
 // ----- __cuda_array_interface__

@@ -2,6 +2,8 @@
 // alone and in a sequence.
 #include <ATen/core/Tensor.h>
 #include <ndtorch/from_numpy.h>
+#include <ndtorch/to_numpy.h>
+#include <ndtorch/typed.h>
 
 #include <cstdint>
 #include <limits>
@@ -25,6 +27,7 @@ using test::expect_as_torch;
 using test::expect_elements;
 using test::expect_starts_with;
 using test::message_of;
+using test::references;
 using test::refusal_of;
 
 TEST(numbers, have_the_dtype_that_torch_infers) {
@@ -192,6 +195,132 @@ TEST(numbers, of_64_unsigned_bits_fit_only_their_own_dtype) {
                                     [](py::handle data) { ndtorch::tensor<std::uint64_t>(data); }),
         "doesn't fit UInt64. Ask for a ");
   }
+}
+
+// What has __float__, __index__ or __complex__, and no dtype of its own.
+constexpr const char* others_numbers = R"(
+import decimal, fractions, warnings
+warnings.simplefilter('ignore')  # of complex numbers that become real ones
+class index:
+    def __index__(self): return 3
+class real:
+    def __float__(self): return 2.5
+class both(index, real): pass
+class cplx:
+    def __complex__(self): return 1 + 2j
+class huge:
+    def __index__(self): return 2**70
+class broken:
+    def __float__(self): return 1 / 0
+    def __index__(self): return 1 // 0
+class liar:
+    def __float__(self): return 3
+    def __index__(self): return 3.
+numbers = dict(
+    decimal=decimal.Decimal('2.5'), nan=decimal.Decimal('nan'), signalling=decimal.Decimal('snan'),
+    fraction=fractions.Fraction(5, 2), longdouble=np.longdouble(2.5), clongdouble=np.clongdouble(2 + 1j),
+    index=index(), real=real(), both=both(), complex=cplx(), huge=huge(), broken=broken(), liar=liar(),
+    delta=np.timedelta64(3, 's'), date=np.datetime64(3, 's'), text=np.str_('3'))
+)";
+
+TEST(numbers, of_others_are_taken_with_a_dtype_as_by_torch) {
+  test::import_torch();
+  const py::dict names = test::exec(others_numbers);
+  const py::dict numbers = names["numbers"];
+  for (const auto& [name, number] : numbers) {
+    for (const at::ScalarType type :
+         {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kLong, at::kByte, at::kBool,
+          at::kComplexFloat, at::kComplexDouble}) {
+      for (const char* form : {"x", "[x]", "[1, x]", "[[x], [2]]"}) {
+        const std::string dtype(c10::getDtypeNames(type).first);
+        SCOPED_TRACE(std::string(py::str(name)) + " in " + form + " as " + dtype);
+        const py::object data = eval(form, py::arg("x") = number);
+        if (std::string(py::str(name)) == "text" && data.ptr() != number.ptr()) continue;
+        const Py_ssize_t before = references(number);
+        const py::dict locals(py::arg("x") = number);
+        py::object theirs;
+        const test::python_error of_torch = [&]() -> test::python_error {
+          try {
+            theirs = test::eval_in(
+                "torch.tensor(" + std::string(form) + ", dtype=torch." + dtype + ").tolist()",
+                locals);
+            return {};
+          } catch (const py::error_already_set& error) {
+            return {error.type().attr("__name__").cast<std::string>(), py::str(error.value())};
+          }
+        }();
+        if (theirs) {
+          for (const at::Tensor& ours :
+               {ndtorch::tensor(data, type), ndtorch::as_tensor(data, type)}) {
+            EXPECT_TRUE(
+                eval("repr(torch.from_numpy(o).tolist() if o.dtype != 'V2' else t) == repr(t)",
+                     py::arg("o") =
+                         ndtorch::to_numpy(type == at::kBFloat16 ? ours.to(at::kFloat) : ours),
+                     py::arg("t") = theirs)
+                    .cast<bool>());
+          }
+        } else {
+          const test::python_error raised = test::raised_by([&] { ndtorch::tensor(data, type); });
+          EXPECT_EQ(raised.type, of_torch.type) << raised.text;
+        }
+        EXPECT_EQ(references(number), before);
+      }
+    }
+  }
+}
+
+TEST(numbers, of_others_need_a_dtype) {
+  const py::dict names = test::exec(others_numbers);
+  const py::dict numbers = names["numbers"];
+  for (const char* name : {"decimal", "fraction", "index", "real", "complex", "broken"}) {
+    SCOPED_TRACE(name);
+    const py::object number = numbers[name];
+    for (const char* form : {"x", "[x]", "[1, x]"}) {
+      const std::string message = refusal_of<py::type_error>(
+          eval(form, py::arg("x") = number), [](py::handle data) { ndtorch::tensor(data); });
+      EXPECT_CONTAINS(message, "Could not infer dtype of ");
+      EXPECT_CONTAINS(message,
+                      ". Say the dtype in the options, or convert it first, with float(number).");
+    }
+  }
+  EXPECT_CONTAINS(refusal_of<py::type_error>(eval("np.longdouble(1)"),
+                                             [](py::handle x) { ndtorch::tensor(x); }),
+                  "can't convert np.ndarray of type numpy.longdouble.");
+}
+
+TEST(numbers, of_others_that_are_no_ints_say_so) {
+  const py::object number = eval("__import__('decimal').Decimal('2.5')");
+  EXPECT_EQ(
+      refusal_of<py::type_error>(number, [](py::handle x) { ndtorch::tensor<std::int64_t>(x); }),
+      "'decimal.Decimal' object cannot be interpreted as an integer: it doesn't fit Long. Ask "
+      "for a floating or complex dtype, or take int(float(number)).");
+  EXPECT_EQ(ndtorch::tensor<std::int64_t>(eval("int(float(x))", py::arg("x") = number))
+                .item<std::int64_t>(),
+            2);
+  // PyTorch takes ints themselves only for this dtype.
+  EXPECT_EQ(*static_cast<const std::uint64_t*>(
+                ndtorch::tensor<std::uint64_t>(
+                    eval("type('number', (), {'__index__': lambda self: 2**64 - 1})()"))
+                    .const_data_ptr()),
+            UINT64_MAX);
+}
+
+TEST(numbers, of_others_choose_the_overload_that_holds_them) {
+  auto module = py::reinterpret_steal<py::module_>(PyModule_New("calls"));
+  module.def("f", [](const ndtorch::tensor_t<const std::int64_t>&) { return "int64"; });
+  module.def("f", [](const ndtorch::tensor_t<const double>&) { return "double"; });
+  module.def(
+      "g", [](const ndtorch::tensor_t<const double>&) { return "double"; },
+      py::arg("x").noconvert());
+  const py::dict names = test::exec(others_numbers);
+  const py::dict numbers = names["numbers"];
+  EXPECT_EQ(module.attr("f")(numbers["decimal"]).cast<std::string>(), "double");
+  EXPECT_EQ(module.attr("f")(numbers["longdouble"]).cast<std::string>(), "double");
+  EXPECT_EQ(module.attr("f")(numbers["index"]).cast<std::string>(), "int64");
+  for (const char* name : {"decimal", "longdouble", "index", "broken"}) {
+    EXPECT_EQ(test::raised_by([&] { module.attr("g")(numbers[name]); }).type, "TypeError");
+  }
+  EXPECT_EQ(test::raised_by([&] { module.attr("f")(numbers["broken"]); }).type, "TypeError");
 }
 
 TEST(numbers, become_true_unless_they_are_zero) {

@@ -109,7 +109,7 @@ TEST(sequences, of_what_is_no_number_are_refused) {
       {"[1, {}]", "'dict'"},
       {"(x for x in [1])", "'generator'"},
       {"[np.zeros(2), 'ab']", "'str'"},
-      {"__import__('fractions').Fraction(1, 2)", "'Fraction'"},
+      {"type('number', (), {'__int__': lambda self: 3})()", "'number'"},
   };
   for (const auto& [expression, name] : table) {
     SCOPED_TRACE(expression);

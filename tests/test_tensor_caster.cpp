@@ -50,6 +50,20 @@ TEST(tensor_argument, is_written_where_the_callers_memory_is) {
   EXPECT_TRUE(same_elements(read_only, eval("np.zeros(3)"))) << "it has a copy of its own";
 }
 
+// Only then: where another argument is refused, the next overload finds it as it was.
+TEST(tensor_argument, takes_a_capsule_when_the_function_is_called) {
+  auto module = py::reinterpret_steal<py::module_>(PyModule_New("calls"));
+  module.def("f", [](const at::Tensor&, int) { return at::ones({}); });
+  module.def("f", [](at::Tensor tensor, const std::string&) { return tensor.add_(1); });
+  const py::array source = array("np.arange(3.)");
+  const py::object capsule = source.attr("__dlpack__")();
+  EXPECT_TRUE(same_elements(module.attr("f")(capsule, "x"), eval("np.array([1., 2, 3])")));
+  EXPECT_TRUE(same_elements(source, eval("np.array([1., 2, 3])")));
+  EXPECT_STREQ(PyCapsule_GetName(capsule.ptr()), "used_dltensor");
+  const auto sum = python([](const std::optional<at::Tensor>& tensor) { return tensor->sum(); });
+  EXPECT_TRUE(same_elements(sum(source.attr("__dlpack__")()), eval("np.array(6.)")));
+}
+
 TEST(tensor_argument, is_copied_in_the_converting_pass_alone) {
   const auto same = [](const at::Tensor& tensor) { return tensor; };
   const auto converting = python(same);

@@ -2,9 +2,13 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 #include <ndtorch/from_numpy.h>
+#include <ndtorch/typed.h>
+#include <pybind11/stl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "support/oracle.h"
 #include "support/support.h"
@@ -112,11 +116,23 @@ TEST(tensor_of_torch, takes_lists_of_tensors_and_of_others) {
   EXPECT_EQ(facts_of(tensor), facts_of(eval("torch.tensor([[1., 1], [0, 0], [97, 98], [1, 2]])")));
 }
 
-TEST(as_tensor_of_torch, refuses_what_numpy_refuses_in_its_words) {
-  for (const char* expression :
-       {"torch.ones(2, requires_grad=True)", "torch.nn.Parameter(torch.ones(2))",
-        "torch.ones(2, requires_grad=True).mul(2)", "torch.ones(2, dtype=torch.cfloat).conj()",
-        "torch.ones(2, dtype=torch.cfloat).conj().imag"}) {
+struct lazy_tensor {
+  const char* expression;
+  const char* text;
+  const char* remedy;
+};
+
+// Nobody called numpy(), so that its words would say nothing.
+TEST(as_tensor_of_torch, refuses_what_numpy_refuses_and_says_how_to_pass_it) {
+  for (const auto& [expression, text, remedy] : {
+           lazy_tensor{"torch.ones(2, requires_grad=True)", "requires grad", "x.detach()"},
+           lazy_tensor{"torch.nn.Parameter(torch.ones(2))", "requires grad", "x.detach()"},
+           lazy_tensor{"torch.ones(2, requires_grad=True).mul(2)", "requires grad", "x.detach()"},
+           lazy_tensor{"torch.ones(2, dtype=torch.cfloat).conj()", "has the conjugate bit set",
+                       "x.resolve_conj()"},
+           lazy_tensor{"torch.ones(2, dtype=torch.cfloat).conj().imag", "has the negative bit set",
+                       "x.resolve_neg()"},
+       }) {
     SCOPED_TRACE(expression);
     const py::object theirs = eval(expression);
     const Py_ssize_t before = references(theirs);
@@ -126,9 +142,13 @@ TEST(as_tensor_of_torch, refuses_what_numpy_refuses_in_its_words) {
           +[](py::handle x) { ndtorch::as_tensor(py::make_tuple(x)); }}) {
       const python_error raised = raised_by([&] { function(theirs); });
       EXPECT_EQ(raised.type, expected.type);
-      EXPECT_EQ(raised.text, expected.text);
+      EXPECT_CONTAINS(raised.text, std::string("can't take a tensor that ") + text);
+      EXPECT_CONTAINS(raised.text, std::string("Pass tensor") + (remedy + 1) + ".");
+      EXPECT_EQ(raised.text.find("numpy"), std::string::npos);
     }
     EXPECT_EQ(references(theirs), before);
+    EXPECT_EQ(facts_of(ndtorch::as_tensor(eval(remedy, py::arg("x") = theirs))),
+              facts_of(eval(remedy, py::arg("x") = theirs)));
   }
 }
 
@@ -154,20 +174,26 @@ const refused_tensor refused_tensors[] = {
     {"torch.ones(2, 2).to_sparse_csr()", "TypeError", "layout torch.sparse_csr."},
     {"torch.ones(2).to_mkldnn()", "TypeError", "layout torch._mkldnn."},
     {"torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])", "TypeError",
-     "can't share the memory of a nested tensor. Use Tensor.to_padded_tensor() or Tensor.unbind() "
+     "can't share the memory of a nested tensor. Use Tensor.to_padded_tensor(0) or Tensor.unbind() "
      "first."},
     {"torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)", "TypeError",
      "can't share the memory of a nested tensor."},
     {"torch.Tensor._make_subclass(type('odd', (torch.Tensor,), {'__torch_dispatch__': "
      "classmethod(lambda *args: NotImplemented)}), torch.ones(3))",
      "TypeError", "can't share the memory of a subclass with __torch_dispatch__, which needn't be"},
-    {"torch._efficientzerotensor(3)", "ValueError", "its data pointer is null."},
-    {"torch.ones(2, device='meta')", "RuntimeError", "Cannot pack tensors on meta"},
-    {"torch.quantize_per_tensor(torch.ones(3), .1, 0, torch.quint8)", "RuntimeError",
-     "QUInt/QInt types are not supported by dlpack"},
-    {"torch.empty(3, dtype=torch.float4_e2m1fn_x2)", "TypeError",
-     "can't convert this DLPack dtype."},
-    {"torch.ones([1] * 65)", "ValueError", "number of dimensions must be within [0, 64]."},
+    {"torch._efficientzerotensor(3)", "RuntimeError",
+     "can't share the memory of a ZeroTensor, which has none. Use Tensor.clone() first."},
+    {"[t := torch.ones(3), t.untyped_storage().resize_(0)][0]", "RuntimeError",
+     "can't share the memory of a tensor whose storage was freed. Give it memory again first, with "
+     "tensor.untyped_storage().resize_(nbytes)."},
+    {"torch.ones(2, device='meta')", "TypeError",
+     "can't share the memory of a meta tensor, which has none. Make one with data first, for "
+     "example with torch.empty_like(tensor, device='cpu')."},
+    {"torch.quantize_per_tensor(torch.ones(3), .1, 0, torch.quint8)", "TypeError",
+     "Got unsupported ScalarType torch.quint8. The only supported types are: float64,"},
+    {"torch.ones([1] * 65)", "ValueError",
+     "number of dimensions must be within [0, 64]. Got 65. Merge some with Tensor.flatten() or "
+     "Tensor.reshape()."},
     {"torch.Tensor", "TypeError", "can't convert an object of type 'torch._C._TensorMeta'"},
 };
 
@@ -180,8 +206,56 @@ TEST(as_tensor_of_torch, refuses_what_has_no_plain_memory) {
     EXPECT_EQ(raised.type, one.type);
     EXPECT_CONTAINS(raised.text, one.text);
     EXPECT_EQ(raised.text.find("frame #"), std::string::npos) << "C++'s backtrace";
+    EXPECT_EQ(raised.text.find("DLPack"), std::string::npos) << "nobody passed a capsule";
     EXPECT_EQ(references(theirs), before);
   }
+}
+
+// The dtypes that PyTorch has and no array: DLPack has other ones' names for some, such as uint8 for
+// uint4.
+TEST(as_tensor_of_torch, turns_no_dtype_into_another) {
+  test::import_torch();
+  const auto names =
+      eval("sorted({str(d)[6:] for d in vars(torch).values() if isinstance(d, torch.dtype)})")
+          .cast<std::vector<std::string>>();
+  std::size_t refused = 0;
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    bool known = false;
+    for (const auto& entry : ndtorch::detail::dtypes) known |= name == entry.name;
+    if (known || name.rfind('q', 0) == 0)
+      continue;  // of quantized ones more than a dtype is missing
+    ++refused;
+    const py::object theirs = eval("torch.ones(4, dtype=torch.uint8).view(torch." + name + ")");
+    EXPECT_EQ(raised_by([&] { theirs.attr("numpy")(); }).type, "TypeError");
+    for (const auto function :
+         {+[](py::handle x) { ndtorch::as_tensor(x); },
+          +[](py::handle x) { ndtorch::as_tensor(x, at::kFloat); },
+          +[](py::handle x) { ndtorch::tensor(x); }, +[](py::handle x) { ndtorch::Tensor(x); },
+          +[](py::handle x) { ndtorch::tensor(py::make_tuple(x)); },
+          +[](py::handle x) { ndtorch::tensor_t<>::from(x); },
+          +[](py::handle x) { ndtorch::tensor_t<const float>::from(x); },
+          +[](py::handle x) { ndtorch::tensor_t<std::uint8_t>::from(x, /*convert=*/false); },
+          +[](py::handle x) { ndtorch::tensor_t<const std::int8_t>::from(x); }}) {
+      const python_error raised = raised_by([&] { function(theirs); });
+      EXPECT_EQ(raised.type, "TypeError");
+      EXPECT_CONTAINS(raised.text, "Got unsupported ScalarType torch." + name + ". The only");
+      EXPECT_CONTAINS(raised.text, "Read its bytes, with tensor.view(torch.uint8).");
+    }
+    const at::Tensor bytes = ndtorch::as_tensor(theirs.attr("view")(eval("torch.uint8")));
+    EXPECT_EQ(bytes.scalar_type(), at::kByte);
+    EXPECT_EQ(bytes.sum().item<std::int64_t>(), 4);
+    EXPECT_EQ(references(theirs), 1);
+  }
+  EXPECT_GE(refused, 15U) << "uint1 to uint7, int1 to int7, and others";
+}
+
+TEST(as_tensor_of_torch, takes_quantized_tensors_as_their_remedies_say) {
+  const py::object theirs = eval("torch.quantize_per_tensor(torch.ones(3), .5, 0, torch.quint8)");
+  EXPECT_CONTAINS(raised_by([&] { ndtorch::as_tensor(theirs); }).text,
+                  "Call tensor.dequantize() or tensor.int_repr() first.");
+  EXPECT_EQ(ndtorch::as_tensor(theirs.attr("dequantize")()).sum().item<double>(), 3);
+  EXPECT_EQ(ndtorch::as_tensor(theirs.attr("int_repr")()).sum().item<std::int64_t>(), 6);
 }
 
 TEST(as_tensor_of_torch, keeps_the_memory) {

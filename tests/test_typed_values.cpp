@@ -202,7 +202,7 @@ TEST(construction, refuses_an_undefined_tensor) {
 TEST(construction, refuses_a_nested_tensor) {
   const at::Tensor nested = at::_nested_tensor_from_tensor_list({at::ones({2}), at::ones({3})});
   EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<>{nested}; }),
-                  "expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor()");
+                  "expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor(0)");
 }
 
 // What mdspan() asks, which few standard libraries have.

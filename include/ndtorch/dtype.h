@@ -167,9 +167,8 @@ inline std::string supported_dtypes() {
   if (entry == nullptr) {
     throw py::type_error(
         c10::str("Got unsupported ScalarType ", type, ". NumPy has no such dtype: ",
-                 c10::isQIntType(type)
-                     ? "call tensor.dequantize() or tensor.int_repr() first."
-                     : "convert the tensor first, for example with tensor.to(at::kFloat)."));
+                 c10::isQIntType(type) ? "call tensor.dequantize() or tensor.int_repr() first."
+                                       : "read its bytes, with tensor.view(at::kByte)."));
   }
   py::object scalar;
   try {

@@ -14,9 +14,13 @@
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
+#include <ndtorch/to_numpy.h>
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <exception>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -33,7 +37,11 @@ inline void check_exchangeable(const at::Tensor& tensor) {
     throw py::type_error(
         "can't export an undefined tensor. Give it a value first; at::Tensor() has none.");
   }
-  if (tensor.is_nested() || tensor.layout() != at::kStrided) {
+  if (tensor.is_nested()) {
+    throw py::buffer_error(
+        "Can't export nested tensors. Use Tensor.to_padded_tensor(0) or Tensor.unbind() first.");
+  }
+  if (tensor.layout() != at::kStrided) {
     throw py::buffer_error(
         c10::str("Can't export tensors with layout other than torch.strided. Got layout ",
                  tensor.layout(), ": use Tensor.to_dense() first."));
@@ -72,10 +80,27 @@ class dlpack_exporter {
     return build_value("(ii)", static_cast<int>(device.device_type), device.device_id);
   }
 
+  // For the buffer protocol.
+  py::array to_array() const {
+    check_exchangeable(tensor_);  // which may have changed since
+    if (!tensor_.is_cpu()) {
+      throw py::buffer_error(c10::str("a tensor on ", tensor_.device(),
+                                      " has no buffer: copy it first, with tensor.cpu()."));
+    }
+    if (!find_dtype(tensor_.scalar_type())->is_built_in()) {
+      throw py::buffer_error(c10::str("the buffer protocol has no format for ",
+                                      tensor_.scalar_type(),
+                                      ": cast the tensor first, or read its bytes, with "
+                                      "tensor.view(at::kByte)."));
+    }
+    return numpy(tensor_);
+  }
+
   // The array API standard's __dlpack__ (2024.12).
   py::object capsule(const py::object& stream, const py::object& max_version,
                      const py::object& dl_device, const py::object& copy) const {
     check_exchangeable(tensor_);  // which may have changed since
+    check_stream(stream, dlpack_device(tensor_.device()).device_type);
     at::Tensor tensor = tensor_;
     const int wants_copy = copy.is_none() ? 0 : PyObject_IsTrue(copy.ptr());
     if (wants_copy < 0) throw_python_error();
@@ -120,10 +145,34 @@ class dlpack_exporter {
   }
 
  private:
+  // What no device has as a stream is a mistake of the consumer's (Tensor.__dlpack__ in torch/_tensor.py,
+  // 2.13).
+  static void check_stream(const py::object& stream, DLDeviceType type) {
+    if (stream.is_none()) return;
+    if (PyLong_Check(stream.ptr()) == 0 || PyBool_Check(stream.ptr()) != 0) {
+      throw py::type_error(c10::str("stream must be ``int`` or ``none``. Got ", type_name(stream),
+                                    ": pass the address of a stream as an int, or None."));
+    }
+    int overflow = 0;
+    const long long number = PyLong_AsLongLongAndOverflow(stream.ptr(), &overflow);
+    const bool is_address = overflow == 0 && number >= 0;
+    if (overflow == 0 && number == -1) return;
+    if (type == kDLCPU) {
+      throw assertion_error(
+          c10::str("stream should be None on cpu. Got ", utf8(py::repr(stream)), "."));
+    }
+    const bool is_taken =
+        (type == kDLCUDA && number == 0) || (type == kDLROCM && (number == 1 || number == 2));
+    if (!is_address || is_taken) {
+      throw assertion_error(c10::str("unsupported stream: ", utf8(py::repr(stream)),
+                                     ". Pass None for the default one, or -1 for no order."));
+    }
+  }
+
   // The consumer's stream must not read before ours has written. -1 asks for no order. A foreign
   // stream can't be waited on without its vendor's headers, so this waits itself.
   static void order_after_us(const py::object& stream, at::Device device) {
-    if (device.is_cpu() || (!stream.is_none() && stream.cast<std::int64_t>() == -1)) return;
+    if (device.is_cpu() || (!stream.is_none() && stream.equal(py::int_(-1)))) return;
     with_python_errors([&] {
       const gil_release without_gil;
       const c10::impl::VirtualGuardImpl guard(device.type());
@@ -134,10 +183,40 @@ class dlpack_exporter {
   at::Tensor tensor_;
 };
 
+// The buffer protocol of that object, for memory of the CPU's. It is handed on to the array that numpy()
+// gives, which knows all that a consumer may ask for, and is the one who exports to him. A function of C's:
+// what is thrown becomes a BufferError here.
+inline int get_exporters_buffer(PyObject* self, Py_buffer* buffer, int flags) noexcept {
+  buffer->obj = nullptr;
+  try {
+    const py::array array = py::handle(self).cast<const dlpack_exporter&>().to_array();
+    if (PyObject_GetBuffer(array.ptr(), buffer, flags) == 0) return 0;
+    throw_python_error();
+  } catch (py::error_already_set& error) {
+    // NumPy's ValueError of a buffer that it doesn't have, such as one to write to of read-only memory.
+    if (!error.matches(PyExc_ValueError)) {
+      error.restore();
+    } else {
+      PyErr_SetObject(PyExc_BufferError, error.value().attr("args").ptr());
+    }
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_BufferError, error.what());
+  }
+  return -1;
+}
+
 // Registers the type with the first use, in each interpreter.
 inline py::object make_exporter(const at::Tensor& tensor) {
   if (py::detail::get_type_info(typeid(dlpack_exporter)) == nullptr) {
+    // Not pybind11's own buffers: of these an exception would end the process (before 3.0).
+    const auto add_buffer = [](PyHeapTypeObject* type) {
+      type->as_buffer.bf_getbuffer = &get_exporters_buffer;
+      type->ht_type.tp_as_buffer = &type->as_buffer;
+    };
     py::class_<dlpack_exporter>(py::handle(), "dlpack_exporter", py::module_local(),
+                                py::custom_type_setup(add_buffer),
                                 "A tensor's memory, for from_dlpack() of any library.")
         .def("__dlpack__", &dlpack_exporter::capsule, py::kw_only(), py::arg("stream") = py::none(),
              py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
@@ -226,7 +305,8 @@ inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64
 }
 
 // An object with __dlpack__ and __dlpack_device__ on the tensor's memory, for from_dlpack() of
-// NumPy, PyTorch, JAX, CuPy and others. Shared, not copied; a tensor on read-only memory is offered
+// NumPy, PyTorch, JAX, CuPy and others; memory of the CPU's is a buffer, too, for memoryview() and
+// np.asarray(), where the dtype is one of NumPy's own. Shared, not copied; a tensor on read-only memory is offered
 // as read-only to those who ask for a versioned capsule (DLPack 1.0), and gets memory of its own
 // for others. Not all who ask heed that: torch.from_dlpack() of PyTorch 2.13 gives a tensor that
 // writes into it, to_torch() doesn't. The storage can't be resized any more. Needs the GIL. Throws

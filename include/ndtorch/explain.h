@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/StringUtil.h>
 #include <ndtorch/detail/array.h>
+#include <ndtorch/detail/dlpack.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/holder.h>
 #include <ndtorch/detail/numpy_api.h>
@@ -84,6 +85,15 @@ inline std::string explain_other(py::handle object) {
     case holder_kind::array_like:
       return c10::str("a ", type_name(object), ": as_tensor reads it, with np.asarray(), as\n",
                       explain_array(array_of(object, kind)));
+    case holder_kind::capsule:  // which can be taken only once
+      return c10::str("a ", type_name(object), "\n  as_tensor: ",
+                      value_or_refusal(
+                          [&] {
+                            return c10::str(
+                                "takes what it holds, which nobody else can take then: ",
+                                describe(*read_capsule(object).described));
+                          },
+                          [](const std::string& text) { return "refuses: " + text; }));
     case holder_kind::none:
       break;
   }

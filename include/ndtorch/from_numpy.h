@@ -186,7 +186,8 @@ at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy
 // `data` is an array of any strides, alignment and byte order, a NumPy scalar, a Python number,
 // another holder of memory that as_tensor() takes, or a nested sequence of these. Without a dtype
 // in `options` an array keeps its own; numbers follow PyTorch: bool, int64, the default dtype for
-// floats and its complex twin, promoted where they mix. A dense array's order of axes is kept, as
+// floats and its complex twin, promoted where they mix. With a dtype, numbers of other kinds will do:
+// Decimal, long double, what has __float__, __index__ or __complex__. A dense array's order of axes is kept, as
 // in PyTorch. Needs the GIL, which long copies release. Throws
 //   type_error     no such data, a dtype outside the table, a masked array with masked values
 //   value_error    a ragged or too deep sequence, an int beyond 64 bits, a layout or memory format in
@@ -229,12 +230,15 @@ inline at::Tensor Tensor(py::handle data) {
 // for, else tensor(data, options). So an array is copied only where a view is refused, or where the
 // dtype or device differ or pinned memory is asked for. Read-only memory is shared and copied on
 // write. Beside arrays it shares the memory of torch.Tensor objects, of anything with __dlpack__ or
-// __cuda_array_interface__, and of buffers (bytes, bytearray, memoryview, array.array, mmap), which
-// are taken with their own dtype and on the device where they are. An object with __array__, such as
+// __cuda_array_interface__, of DLPack capsules, which can be taken only once, and of buffers (bytes,
+// bytearray, memoryview, array.array, mmap), which are taken with their own dtype (C's char as uint8)
+// and on the device where they are. An object with __array__, such as
 // a table of pandas, is taken as np.asarray() gives it. Needs the GIL.
 // Throws what tensor() throws; runtime_error for a torch.Tensor that requires grad (while gradients
-// are enabled; with ndtorch::torch_python it is taken as it is), with numpy()'s words; value_error for
-// memory of one of these that can't be a tensor's; whatever a producer raises.
+// are enabled), has the conj or neg bit, or has no memory (with ndtorch::torch_python it is taken as it
+// is); type_error for one that is nested, not strided, on meta or of a dtype outside the table, and for a
+// capsule that was taken before; value_error for memory of one of these that can't be a tensor's;
+// whatever a producer raises.
 inline at::Tensor as_tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("as_tensor");
   return detail::convert(data, detail::read_options(options), detail::sharing::where_possible);

@@ -31,12 +31,7 @@ template <>
 struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one of the two headers
   static constexpr auto name = make_caster<ndtorch::tensor_t<>>::name;
 
-  bool load(handle source, bool convert) {
-    make_caster<ndtorch::tensor_t<>> caster;
-    if (!caster.load(source, convert)) return false;
-    value_ = std::move(cast_op<ndtorch::tensor_t<>&>(caster));
-    return true;
-  }
+  bool load(handle source, bool convert) { return caster_.load(source, convert); }
 
   static handle cast(const at::Tensor& tensor, return_value_policy policy, handle parent) {
     if (!tensor.defined()) return none().release();
@@ -52,12 +47,14 @@ struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one 
 
   template <class T>
   using cast_op_type = movable_cast_op_type<T>;
-  operator at::Tensor*() { return &value_; }
-  operator at::Tensor&() { return value_; }
-  operator at::Tensor&&() && { return std::move(value_); }
+  operator at::Tensor*() { return &value(); }
+  operator at::Tensor&() { return value(); }
+  operator at::Tensor&&() && { return std::move(value()); }
 
  private:
-  at::Tensor value_;
+  at::Tensor& value() { return caster_; }
+
+  make_caster<ndtorch::tensor_t<>> caster_;
 };
 
 template <>

@@ -14,6 +14,7 @@
 #include <ndtorch/detail/returning.h>
 #include <ndtorch/detail/signature.h>
 #include <ndtorch/detail/strided_iterator.h>
+#include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/pybind11.h>
@@ -49,6 +50,7 @@ namespace ndtorch {
 // and complex arrays their real parts, as in a cast. py::arg().noconvert() forbids all that. The const is
 // your promise: at::Tensor's own functions, such as add_(), still write into an array that may be written
 // (else to a copy, see on_read_only).
+// A DLPack capsule is taken when the function is called with it, and not where an overload refuses it.
 // As a result it becomes a NumPy array, as numpy() makes it, or None where it is undefined.
 template <class... Constraints>
 class tensor_t : public at::Tensor {
@@ -65,11 +67,7 @@ class tensor_t : public at::Tensor {
   // constraint isn't met or the tensor is undefined. Needs no GIL.
   explicit tensor_t(at::Tensor tensor) : at::Tensor(std::move(tensor)) {
     if (!defined()) throw py::type_error("expected a tensor (got an undefined one).");
-    if (is_nested()) {
-      throw py::type_error(
-          "expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor() or "
-          "Tensor.unbind() first.");
-    }
+    if (is_nested()) throw py::type_error(detail::nested_is_not_dense);
     const detail::mismatch found = detail::check_argument(constraints, *this, /*writable=*/true);
     if (found != detail::mismatch::none) {
       throw py::type_error(detail::mismatch_text(found, constraints, scalar_type(),
@@ -193,7 +191,8 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     }
     std::string why;
     std::optional<at::Tensor> tensor =
-        ndtorch::detail::argument_reader(type::constraints, convert, asked ? &why : nullptr)
+        ndtorch::detail::argument_reader(type::constraints, convert, asked ? &why : nullptr,
+                                         ndtorch::detail::capsules::leave)
             .read(source);
     if (asked != nullptr) {
       const std::string signature = ndtorch::detail::plain_text(name);
@@ -204,6 +203,10 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
       }
     }
     if (!tensor) return false;
+    if (!tensor->defined()) {
+      capsule_ = reinterpret_borrow<object>(source);
+      return true;
+    }
     value_ = type(std::move(*tensor), typename type::checked());
     watch_return();
     return true;
@@ -240,9 +243,9 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
 
   template <class T>
   using cast_op_type = movable_cast_op_type<T>;
-  operator type*() { return &value_; }
-  operator type&() { return value_; }
-  operator type&&() && { return std::move(value_); }
+  operator type*() { return &value(); }
+  operator type&() { return value(); }
+  operator type&&() && { return std::move(value()); }
 
  private:
   // The function may make it a member of the object that its memory is part of.
@@ -251,7 +254,15 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     nd::returning_tensor::watch(value_, &nd::count_in_instance<type, at::Tensor>);
   }
 
+  // Asked for when the function is called with it. Only then is a capsule taken: had another argument been
+  // refused, the next overload would have found it used. Throws type_error where it has been taken since.
+  type& value() {
+    if (capsule_) value_ = type::from(std::exchange(capsule_, object()));
+    return value_;
+  }
+
   type value_;
+  object capsule_;
 };
 
 // LibTorch's == gives a tensor and no answer: py::bind_vector leaves out what would need one.

@@ -26,8 +26,8 @@ constexpr std::uint64_t most_bytes = INT64_MAX;
 
 conversion of_dlpack("as_tensor, DLPack"), of_dlpack_copy("tensor, DLPack"),
     of_dlpack_dtype("as_tensor, DLPack, dtype"), of_dlpack_item("tensor, DLPack in a tuple"),
-    of_dlpack_typed("tensor_t, DLPack"), of_cuda("read_cuda_array"),
-    of_cuda_object("as_tensor, CUDA array"), of_buffer("frombuffer"),
+    of_dlpack_typed("tensor_t, DLPack"), of_dlpack_again("as_tensor, a refused capsule"),
+    of_cuda("read_cuda_array"), of_cuda_object("as_tensor, CUDA array"), of_buffer("frombuffer"),
     of_whole_buffer("as_tensor, buffer");
 
 // ----- DLPack
@@ -103,10 +103,18 @@ class same(versioned):
     return self.capsule
 objects = [versioned, old, old_with_arguments, table, used, same]
 )";
-// Their places in the list; 1 and 2 are the old protocol's.
-constexpr std::size_t versioned = 0, table = 3, used = 4, same = 5, kinds = 6;
+// Their places in the list; 1 and 2 are the old protocol's. Then capsules that nobody gives.
+constexpr std::size_t versioned = 0, table = 3, used = 4, same = 5;
+constexpr std::size_t capsule = 6, old_capsule = 7, used_capsule = 8, kinds = 9;
+
+bool has_version(std::size_t kind) {
+  return kind == versioned || kind == table || kind == same || kind == capsule;
+}
 
 py::object make_producer(std::size_t kind) {
+  if (kind == capsule) return capsule_named<DLManagedTensorVersioned>("dltensor_versioned");
+  if (kind == old_capsule) return capsule_named<DLManagedTensor>("dltensor");
+  if (kind == used_capsule) return capsule_named<DLManagedTensor>("tensor");
   static const auto* const classes = [] {
     static DLPackExchangeAPI functions{};
     functions.header = {{DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION}, nullptr};
@@ -138,8 +146,8 @@ reading read(const producer& from, std::size_t kind, const block& memory) {
     result.error = error;
     return result;
   };
-  const bool is_versioned = kind == versioned || kind == table || kind == same;
-  if (kind == used) return refused(raised::type);
+  const bool is_versioned = has_version(kind);
+  if (kind == used || kind == used_capsule) return refused(raised::type);
   if (is_versioned && from.version.major != DLPACK_MAJOR_VERSION) return refused(raised::buffer);
   const DLTensor& tensor = from.tensor;
   const dtype* type = nullptr;
@@ -290,8 +298,7 @@ void dlpack_case(input& bytes) {
   const description says(
       [&] { return describe(from, kind) + "\nmemory: " + hex(memory->data(), memory->size()); });
   const reading expected = read(from, kind, *memory);
-  const bool read_only = (kind == versioned || kind == table || kind == same) &&
-                         (from.flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0;
+  const bool read_only = has_version(kind) && (from.flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0;
 
   // What NumPy reads from the same memory.
   py::object native;
@@ -371,6 +378,21 @@ void dlpack_case(input& bytes) {
         of_dlpack_item,
         [](py::handle object) { return ndtorch::tensor(py::make_tuple(object)); },
         [&](const at::Tensor& tensor) { look(tensor[0]); });
+  }
+  if (kind == capsule || kind == old_capsule) {
+    // What an overload looked at is there for the next.
+    run(
+        of_dlpack_again,
+        [](py::handle object) {
+          // Loaded and not called with, as where another argument is refused.
+          using one_byte = tensor_t<const std::uint8_t, ndtorch::ndim<1>>;
+          py::detail::make_caster<one_byte> refuses;
+          py::detail::make_caster<tensor_t<const double>> looks_only;
+          static_cast<void>(refuses.load(object, false));
+          static_cast<void>(looks_only.load(object, true));
+          return ndtorch::as_tensor(object);
+        },
+        look);
   }
   run(
       of_dlpack_typed,

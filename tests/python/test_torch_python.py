@@ -154,6 +154,40 @@ def test_typed_access_sees_what_a_tensor_means():
     assert numbers.tolist() == [1 + 2j, 3 + 4j]
 
 
+@pytest.mark.parametrize("name", ["uint4", "int3", "uint1", "int7"])
+def test_integers_of_less_than_a_byte_are_no_bytes(name):
+    tensor = torch.ones(4, dtype=torch.uint8).view(getattr(torch, name))
+    for function in [module.same, module.copied, module.numpy, module.dlpack, module.as_double,
+                     lambda x: module.copied([x])]:
+        with pytest.raises(TypeError, match=r"Got unsupported ScalarType U?Int\d\. .* tensor\.view"):
+            function(tensor)
+    for function in [module.twice, module.add_one, module.elements]:
+        with pytest.raises(TypeError, match="incompatible function arguments"):
+            function(tensor)
+    assert module.same(tensor.view(torch.uint8)).tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_are_named_as_such():
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    with pytest.raises(BufferError, match="Can't export nested tensors. Use Tensor.to_padded_tensor"):
+        module.dlpack(nested)
+    with pytest.raises(TypeError, match=r"expected a dense tensor \(got a nested one\)"):
+        module.copied([nested])
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        module.twice(nested)
+    assert module.same(nested) is nested
+
+
+def test_a_capsule_is_taken_once():
+    tensor = torch.zeros(2)
+    capsule = tensor.__dlpack__()
+    module.add_one(capsule)
+    assert tensor.tolist() == [1, 1]
+    with pytest.raises(TypeError, match="A capsule can be consumed only once"):
+        module.same(capsule)
+
+
 def test_typed_access_refuses_what_has_no_memory():
     from torch._subclasses.fake_tensor import FakeTensorMode
     with FakeTensorMode():

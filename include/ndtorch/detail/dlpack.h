@@ -103,6 +103,10 @@ inline DLDevice dlpack_device(at::Device device) {
       return {kDLMAIA, index};
     case at::kPrivateUse1:
       return {kDLExtDev, index};
+    case at::kMeta:
+      throw py::buffer_error(
+          "Cannot pack tensors on meta, which have no data. Make one on a real device first, for "
+          "example with at::empty_like(tensor, at::kCPU).");
     default:
       throw py::buffer_error(c10::str("Cannot pack tensors on ", device,
                                       ". Copy it first, with tensor.to(at::kCPU)."));
@@ -113,8 +117,10 @@ inline DLDevice dlpack_device(at::Device device) {
 inline DLDataType dlpack_dtype(at::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr) {
-    throw py::buffer_error(c10::str("Got unsupported ScalarType ", type,
-                                    ": DLPack has no such dtype. Convert the tensor first."));
+    throw py::buffer_error(
+        c10::str("Got unsupported ScalarType ", type, ". DLPack has no such dtype: ",
+                 c10::isQIntType(type) ? "call tensor.dequantize() or tensor.int_repr() first."
+                                       : "read its bytes, with tensor.view(at::kByte)."));
   }
   return {static_cast<std::uint8_t>(entry->dlpack_code),
           static_cast<std::uint8_t>(entry->item_size * 8), 1};
@@ -224,30 +230,44 @@ struct dlpack_offer {
   }
 };
 
-// A tensor that keeps `managed` until its storage dies. On any exception `managed` is deleted.
-// Whether the memory may be written is for a versioned structure to say.
+// What a structure offers.
+struct dlpack_memory {
+  strided_view view;
+  bool is_copy;  // one that was made for us
+  const DLTensor* described;
+};
+
+// Reads what a structure offers, and takes nothing. Whether the memory may be written is for a versioned
+// one to say.
 template <class Managed>
-at::Tensor share_dlpack(dlpack_owner<Managed> managed, bool writable = true) {
-  bool copied = false;
+dlpack_memory read_managed(const Managed& managed, bool writable = true) {
+  bool is_copy = false;
   if constexpr (is_versioned<Managed>) {
     // No other field of another major version is where this header says.
-    if (managed->version.major != DLPACK_MAJOR_VERSION) {
-      throw py::buffer_error(c10::str("a DLPack tensor of version ", managed->version.major, ".",
-                                      managed->version.minor, " came, and ndtorch reads version ",
+    if (managed.version.major != DLPACK_MAJOR_VERSION) {
+      throw py::buffer_error(c10::str("a DLPack tensor of version ", managed.version.major, ".",
+                                      managed.version.minor, " came, and ndtorch reads version ",
                                       DLPACK_MAJOR_VERSION, ". Update the older of the two."));
     }
-    writable = (managed->flags & DLPACK_FLAG_BITMASK_READ_ONLY) == 0;
-    copied = (managed->flags & DLPACK_FLAG_BITMASK_IS_COPIED) != 0;
+    writable = (managed.flags & DLPACK_FLAG_BITMASK_READ_ONLY) == 0;
+    is_copy = (managed.flags & DLPACK_FLAG_BITMASK_IS_COPIED) != 0;
   }
-  const strided_view view = read_dlpack(managed->dl_tensor, writable);
+  return {read_dlpack(managed.dl_tensor, writable), is_copy, &managed.dl_tensor};
+}
+
+// A tensor that keeps `managed`, which was read, until its storage dies. On any exception `managed` is
+// deleted.
+template <class Managed>
+at::Tensor share_dlpack(dlpack_owner<Managed> managed, const dlpack_memory& memory) {
+  const strided_view& view = memory.view;
   // Without the way there and back, which would be a link more each time it is gone.
   py::object holder = dlpack_offer<Managed>::object_behind(*managed);
   if (!holder) {
     holder = py::reinterpret_steal<py::object>(PyCapsule_New(
         managed.get(),
-        !writable ? read_only_capsule
-        : copied  ? copied_capsule
-                  : writable_capsule,
+        !view.writable   ? read_only_capsule
+        : memory.is_copy ? copied_capsule
+                         : writable_capsule,
         [](PyObject* self) {
           dlpack_deleter()(
               static_cast<Managed*>(PyCapsule_GetPointer(self, PyCapsule_GetName(self))));
@@ -256,7 +276,7 @@ at::Tensor share_dlpack(dlpack_owner<Managed> managed, bool writable = true) {
     managed.release();  // the capsule has it now
   }
   at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), view.device));
-  if (!writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
+  if (!view.writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
   return tensor;
 }
 
@@ -273,34 +293,74 @@ inline bool refuses_writable_buffer(py::handle object) {
   return true;
 }
 
-// Takes what is in a capsule that `object` gave; nothing can take it a second time.
+// What a capsule holds, and keeps; nullptr where it holds no structure of the kind, or holds none any
+// more.
 template <class Managed>
-at::Tensor consume_dlpack(const py::object& capsule, py::handle object) {
-  dlpack_owner<Managed> managed(
-      static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), dlpack_capsule<Managed>::name)));
-  if (managed == nullptr) throw_python_error();
-  if (PyCapsule_SetName(capsule.ptr(), dlpack_capsule<Managed>::used) != 0) {
-    managed.release();
-    throw_python_error();
-  }
-  const bool writable = is_versioned<Managed> || !refuses_writable_buffer(object);
-  return share_dlpack(std::move(managed), writable);
+Managed* content_of(py::handle capsule) {
+  constexpr const char* name = dlpack_capsule<Managed>::name;
+  if (PyCapsule_IsValid(capsule.ptr(), name) == 0) return nullptr;
+  return static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), name));
 }
 
-inline at::Tensor consume_dlpack(const py::object& capsule, py::handle object) {
-  if (PyCapsule_IsValid(capsule.ptr(), dlpack_capsule<DLManagedTensorVersioned>::name) != 0) {
-    return consume_dlpack<DLManagedTensorVersioned>(capsule, object);
-  }
-  if (PyCapsule_IsValid(capsule.ptr(), dlpack_capsule<DLManagedTensor>::name) != 0) {
-    return consume_dlpack<DLManagedTensor>(capsule, object);
-  }
+// Of what is no capsule of DLPack, or was one.
+inline std::string name_of_capsule(py::handle capsule) {
   const char* name = nullptr;
   if (PyCapsule_CheckExact(capsule.ptr())) name = PyCapsule_GetName(capsule.ptr());
   PyErr_Clear();
+  return name != nullptr ? c10::str("one named ", name) : type_name(capsule);
+}
+
+// Takes what a capsule holds: nothing can take it a second time. What is refused stays in it. No Python
+// code runs between the look and the mark, so that no other thread takes it too.
+template <class Managed>
+at::Tensor consume_dlpack(py::handle capsule, Managed* content, bool writable) {
+  const dlpack_memory memory = read_managed(*content, writable);
+  if (PyCapsule_SetName(capsule.ptr(), dlpack_capsule<Managed>::used) != 0) throw_python_error();
+  return share_dlpack(dlpack_owner<Managed>(content), memory);
+}
+
+// Of a capsule that `object` gave.
+inline at::Tensor consume_dlpack(const py::object& capsule, py::handle object) {
+  if (auto* const content = content_of<DLManagedTensorVersioned>(capsule)) {
+    return consume_dlpack(capsule, content, /*writable=*/true);
+  }
+  if (content_of<DLManagedTensor>(capsule) != nullptr) {
+    const bool writable = !refuses_writable_buffer(object);  // which may run anything
+    if (auto* const content = content_of<DLManagedTensor>(capsule)) {
+      return consume_dlpack(capsule, content, writable);
+    }
+  }
   throw py::type_error(c10::str(
       "__dlpack__ must return a capsule named dltensor or dltensor_versioned (got ",
-      name != nullptr ? c10::str("one named ", name) : type_name(capsule),
+      name_of_capsule(capsule),
       "). A capsule can be consumed only once: have __dlpack__ make a new one for each call."));
+}
+
+// Calls function(content) with the structure that a capsule holds. Throws type_error where it holds none.
+template <class Function>
+auto with_content(py::handle capsule, Function&& function) {
+  if (auto* const content = content_of<DLManagedTensorVersioned>(capsule)) {
+    return function(content);
+  }
+  if (auto* const content = content_of<DLManagedTensor>(capsule)) return function(content);
+  throw py::type_error(c10::str(
+      "expected a capsule named dltensor or dltensor_versioned (got ", name_of_capsule(capsule),
+      "). A capsule can be consumed only once: make a new one, with object.__dlpack__()."));
+}
+
+// What a capsule offers, which it keeps.
+inline dlpack_memory read_capsule(py::handle capsule) {
+  return with_content(capsule, [](auto* content) { return read_managed(*content); });
+}
+
+// A tensor on the memory of a capsule that somebody passed as it is. It can't be taken again.
+inline at::Tensor share_capsule(py::handle capsule) {
+  at::Tensor tensor = with_content(
+      capsule, [&](auto* content) { return consume_dlpack(capsule, content, /*writable=*/true); });
+  if (!tensor.device().is_cpu()) {
+    with_python_errors([&] { wait_for_default_stream(tensor.device()); });
+  }
+  return tensor;
 }
 
 inline bool has_attribute(py::handle object, const char* name) {
@@ -351,9 +411,9 @@ inline py::object default_stream(DLDeviceType type) {
   return py::none();
 }
 
-// The two items of a tuple or list, as the protocols return them; else no item.
+// The two items of a tuple, list or array, as the protocols return them; else no item.
 inline py::tuple pair_in(py::handle object) {
-  if (PyTuple_Check(object.ptr()) || PyList_Check(object.ptr())) {
+  if (PyTuple_Check(object.ptr()) || PyList_Check(object.ptr()) || api().is_array(object)) {
     auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(object.ptr()));
     if (!items) throw_python_error();
     if (items.size() == 2) return items;
@@ -361,18 +421,34 @@ inline py::tuple pair_in(py::handle object) {
   return py::reinterpret_steal<py::tuple>(build_value("()").release());
 }
 
-// Asks an object for its memory with __dlpack__.
-inline at::Tensor call_dlpack(py::handle object) {
-  const py::object device = object.attr("__dlpack_device__")();
+// The kind of device that an object says its memory is on; the CPU where it says nothing.
+inline DLDeviceType device_type_of(py::handle object) {
+  const auto ask =
+      py::reinterpret_steal<py::object>(PyObject_GetAttrString(object.ptr(), "__dlpack_device__"));
+  if (!ask) {
+    if (PyErr_ExceptionMatches(PyExc_AttributeError) == 0) throw_python_error();
+    PyErr_Clear();
+    return kDLCPU;
+  }
+  const py::object device = ask();
   const py::tuple pair = pair_in(device);
-  if (pair.size() != 2 || !PyLong_Check(PyTuple_GET_ITEM(pair.ptr(), 0))) {
+  // An int of NumPy's is one too.
+  if (pair.size() != 2 || PyIndex_Check(PyTuple_GET_ITEM(pair.ptr(), 0)) == 0) {
     throw py::type_error(c10::str("__dlpack_device__ of a ", type_name(object),
                                   " must return (device_type, device_id) (got ",
                                   utf8(py::repr(device)), ")."));
   }
-  const long code = PyLong_AsLong(PyTuple_GET_ITEM(pair.ptr(), 0));
+  const auto number =
+      py::reinterpret_steal<py::object>(PyNumber_Index(PyTuple_GET_ITEM(pair.ptr(), 0)));
+  if (!number) throw_python_error();
+  const long code = PyLong_AsLong(number.ptr());
   if (code == -1 && PyErr_Occurred() != nullptr) throw_python_error();
-  const auto type = static_cast<DLDeviceType>(code);
+  return static_cast<DLDeviceType>(code);
+}
+
+// Asks an object for its memory with __dlpack__.
+inline at::Tensor call_dlpack(py::handle object) {
+  const DLDeviceType type = device_type_of(object);
   const auto arguments = py::reinterpret_borrow<py::dict>(
       build_value("{s:(ii)}", "max_version", DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION));
   // The producer makes the default stream wait for its own work, and our stream waits for that
@@ -420,7 +496,8 @@ inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
     owner.reset();
     return call_dlpack(object);
   }
-  return share_dlpack(std::move(owner));
+  const dlpack_memory memory = read_managed(*owner);
+  return share_dlpack(std::move(owner), memory);
 }
 
 // `read_only` memory can only be told of by a versioned structure: the older one gives the tensor

@@ -30,6 +30,13 @@ class not_implemented_error : public py::builtin_exception {
   void set_error() const override { PyErr_SetString(PyExc_NotImplementedError, what()); }
 };
 
+// Nor for AssertionError, which PyTorch raises for streams that can't be.
+class assertion_error : public py::builtin_exception {
+ public:
+  using py::builtin_exception::builtin_exception;
+  void set_error() const override { PyErr_SetString(PyExc_AssertionError, what()); }
+};
+
 // The CPU has no more memory: MemoryError in Python, as NumPy raises it.
 class out_of_memory : public std::bad_alloc {
  public:

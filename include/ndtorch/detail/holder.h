@@ -1,5 +1,5 @@
 // Python objects other than arrays that hold memory: torch.Tensor objects, anything with
-// __dlpack__, __cuda_array_interface__ or the buffer protocol.
+// __dlpack__, __cuda_array_interface__ or the buffer protocol, and DLPack's capsules themselves.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,6 +19,10 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #if defined(NDTORCH_TORCH_PYTHON)  // set by the CMake target ndtorch::torch_python
@@ -28,7 +32,7 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-enum class holder_kind { none, torch_tensor, dlpack, cuda_array, buffer, array_like };
+enum class holder_kind { none, torch_tensor, dlpack, capsule, cuda_array, buffer, array_like };
 
 // An object can't be of a type whose module nobody has imported.
 inline bool is_torch_tensor(py::handle object) {
@@ -57,6 +61,7 @@ inline bool denies_attribute(py::handle object, const char* name) {
 // In the order of what each way can say: DLPack knows of read-only memory, devices and streams.
 inline holder_kind find_holder(py::handle object) {
   if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())) return holder_kind::none;
+  if (PyCapsule_CheckExact(object.ptr())) return holder_kind::capsule;
   const py::handle type = py::type::handle_of(object);
   if (has_attribute(type, "__dlpack__")) {
     return is_torch_tensor(object) ? holder_kind::torch_tensor : holder_kind::dlpack;
@@ -81,13 +86,22 @@ inline bool is_read_by_numpy(holder_kind kind) {
   return kind == holder_kind::buffer || kind == holder_kind::array_like;
 }
 
+// Whether a buffer's elements are C's char, as those of a ctypes array of c_char are, and single items of
+// bytes to Python. (NumPy's own text of length 1 is `1s`.)
+inline bool holds_chars(const Py_buffer& buffer) {
+  if (buffer.format == nullptr || buffer.itemsize != 1) return false;
+  const std::size_t order = std::strspn(buffer.format, "@=<>!");
+  return std::strcmp(buffer.format + order, "c") == 0;
+}
+
 // The memory of a buffer as an array, whose own description of it NumPy works out: the format
-// string, byte order, strides and whether it may be written.
+// string, byte order, strides and whether it may be written. Chars are read as bytes are.
 inline py::object buffer_array(py::handle object) {
   const auto memory = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(object.ptr()));
   if (!memory) throw_python_error();
   try {
-    return py::module_::import("numpy").attr("asarray")(memory);
+    const py::object array = py::module_::import("numpy").attr("asarray")(memory);
+    return holds_chars(*PyMemoryView_GET_BUFFER(memory.ptr())) ? array.attr("view")("u1") : array;
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_ValueError) && !error.matches(PyExc_RuntimeError)) throw;
     throw py::type_error(c10::str("can't convert the buffer of a ", type_name(object),
@@ -97,11 +111,28 @@ inline py::object buffer_array(py::handle object) {
   }
 }
 
+// pandas makes objects of columns of several dtypes, and of numbers that may be missing, also where none
+// is.
+inline void check_table(py::handle object, py::handle array) {
+  if (!api().is_array(array)) return;
+  const array_descr* const dtype = reinterpret_cast<const array_object*>(array.ptr())->descr;
+  if (find_dtype(dtype) != nullptr || !has_attribute(py::type::handle_of(object), "to_numpy")) {
+    return;
+  }
+  throw py::type_error(c10::str(
+      "can't convert a ", type_name(object), ", of which np.asarray() makes an array of dtype ",
+      dtype_text(dtype), ". The only supported types are: ", supported_dtypes(),
+      ". Convert it to one of these first, in pandas with "
+      "data.to_numpy(dtype='float32', na_value=np.nan)."));
+}
+
 // A buffer's memory, or what NumPy makes of an object that can be an array, such as a table of pandas:
 // its memory or a copy, which only the object knows.
 inline py::object array_of(py::handle object, holder_kind kind) {
-  return kind == holder_kind::buffer ? buffer_array(object)
-                                     : py::module_::import("numpy").attr("asarray")(object);
+  if (kind == holder_kind::buffer) return buffer_array(object);
+  py::object array = py::module_::import("numpy").attr("asarray")(object);
+  check_table(object, array);
+  return array;
 }
 
 inline std::vector<std::int64_t> read_ints(py::handle sequence) {
@@ -219,19 +250,40 @@ inline at::Tensor share_cuda_array(py::handle object) {
   });
 }
 
-#if !defined(NDTORCH_TORCH_PYTHON)
+[[noreturn]] inline void throw_torch_dtype(const std::string& name, bool is_quantized) {
+  throw py::type_error(c10::str("Got unsupported ScalarType ", name,
+                                ". The only supported types are: ", supported_dtypes(), ". ",
+                                is_quantized
+                                    ? "Call tensor.dequantize() or tensor.int_repr() first."
+                                    : "Read its bytes, with tensor.view(torch.uint8)."));
+}
+
+#if defined(NDTORCH_TORCH_PYTHON)
+
+// Integers of less than a byte: nothing but a view can be had of them, and others take them for whole
+// bytes.
+inline void check_torch_dtype(const at::Tensor& tensor) {
+  const at::ScalarType type = tensor.scalar_type();
+  if (find_dtype(type) != nullptr) return;
+  const std::string name = c10::toString(type);
+  if (name.rfind("Int", 0) == 0 || name.rfind("UInt", 0) == 0) throw_torch_dtype(name, false);
+}
+
+#else
 
 // What DLPack would lose without a word, or say in its own.
 inline void check_torch_tensor(py::handle object) {
-  if (c10::GradMode::is_enabled() && object.attr("requires_grad").cast<bool>()) {
-    throw_requires_grad();
-  }
-  const py::object torch = py::module_::import("torch");
   if (object.attr("is_nested").cast<bool>()) {
     throw py::type_error(
-        "can't share the memory of a nested tensor. Use Tensor.to_padded_tensor() or "
+        "can't share the memory of a nested tensor. Use Tensor.to_padded_tensor(0) or "
         "Tensor.unbind() first.");
   }
+  if (c10::GradMode::is_enabled() && object.attr("requires_grad").cast<bool>()) {
+    throw std::runtime_error(
+        "can't take a tensor that requires grad: no gradient would come back to it. Pass "
+        "tensor.detach(). (Extensions that link ndtorch::torch_python take it as it is.)");
+  }
+  const py::object torch = py::module_::import("torch");
   if (!object.attr("layout").is(torch.attr("strided"))) {
     throw py::type_error(c10::str("can't share the memory of a tensor of layout ",
                                   utf8(py::str(object.attr("layout"))),
@@ -244,8 +296,69 @@ inline void check_torch_tensor(py::handle object) {
         "means. "
         "Pass the plain tensor inside.");
   }
-  if (object.attr("is_conj")().cast<bool>()) throw_conj();
-  if (object.attr("is_neg")().cast<bool>()) throw_neg();
+  if (object.attr("is_conj")().cast<bool>()) {
+    throw std::runtime_error(
+        "can't take a tensor that has the conjugate bit set, whose memory isn't what it means. "
+        "Pass "
+        "tensor.resolve_conj().");
+  }
+  if (object.attr("is_neg")().cast<bool>()) {
+    throw std::runtime_error(
+        "can't take a tensor that has the negative bit set, whose memory isn't what it means. Pass "
+        "tensor.resolve_neg().");
+  }
+}
+
+// Throws type_error for a dtype outside the table: the table's names are PyTorch's too.
+inline void check_torch_dtype(py::handle object) {
+  const std::string name = utf8(py::str(object.attr("dtype")));
+  for (const dtype_entry& entry : dtypes) {
+    if (name == std::string("torch.") + entry.name) return;
+  }
+  throw_torch_dtype(name, name.rfind("torch.q", 0) == 0);
+}
+
+// Asked where DLPack refused, whose words nobody expects who passed a tensor.
+inline void check_torch_memory(py::handle object) {
+  check_torch_dtype(object);
+  if (object.attr("is_meta").cast<bool>()) {
+    throw py::type_error(
+        "can't share the memory of a meta tensor, which has none. Make one with data first, for "
+        "example with torch.empty_like(tensor, device='cpu').");
+  }
+  if (py::module_::import("torch").attr("_is_zerotensor")(object).cast<bool>()) {
+    throw std::runtime_error(
+        "can't share the memory of a ZeroTensor, which has none. Use Tensor.clone() first.");
+  }
+  if (object.attr("numel")().cast<std::int64_t>() > 0 &&
+      object.attr("data_ptr")().cast<std::uintptr_t>() == 0) {
+    throw std::runtime_error(
+        "can't share the memory of a tensor whose storage was freed. Give it memory again first, "
+        "with "
+        "tensor.untyped_storage().resize_(nbytes).");
+  }
+  const auto dimensions = object.attr("dim")().cast<std::size_t>();
+  if (dimensions > max_ndim) {
+    throw py::value_error(c10::str("number of dimensions must be within [0, ", max_ndim, "]. Got ",
+                                   dimensions,
+                                   ". Merge some with Tensor.flatten() or Tensor.reshape()."));
+  }
+}
+
+inline at::Tensor share_torch_tensor(py::handle object) {
+  check_torch_tensor(object);
+  at::Tensor tensor;
+  try {
+    tensor = share_dlpack(object, /*same_streams=*/true);
+  } catch (const std::exception&) {
+    check_torch_memory(object);
+    throw;
+  }
+  // PyTorch 2.13 has DLPack's names of uint8 and int8 for uint4, int3 and their like.
+  if (tensor.scalar_type() == at::kByte || tensor.scalar_type() == at::kChar) {
+    check_torch_dtype(object);
+  }
+  return tensor;
 }
 
 #endif
@@ -255,11 +368,13 @@ inline at::Tensor share_holder(py::handle object, holder_kind kind) {
   switch (kind) {
     case holder_kind::torch_tensor:
 #if defined(NDTORCH_TORCH_PYTHON)
+      check_torch_dtype(THPVariable_Unpack(object.ptr()));
       return THPVariable_Unpack(object.ptr());
 #else
-      check_torch_tensor(object);
-      return share_dlpack(object, /*same_streams=*/true);
+      return share_torch_tensor(object);
 #endif
+    case holder_kind::capsule:
+      return share_capsule(object);
     case holder_kind::cuda_array:
       return share_cuda_array(object);
     default:

@@ -182,13 +182,19 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
   return true;
 }
 
+// What becomes of a DLPack capsule that would do, which can be taken only once: it is taken at once, or
+// left there, and an undefined tensor stands for it. Whether a function is called with an argument is for
+// the others to say, too.
+enum class capsules { take, leave };
+
 // The argument's side of tensor_t's caster and of tensor_t::from.
 class argument_reader {
  public:
   // `convert`: a copy will do where the function doesn't write into the caller's memory. `why`, where
   // it is not null, gets the reason of a refusal.
-  argument_reader(const requirements& wants, bool convert, std::string* why)
-      : wants_(wants), may_copy_(convert && !wants.writes), why_(why) {
+  argument_reader(const requirements& wants, bool convert, std::string* why,
+                  capsules rule = capsules::take)
+      : wants_(wants), may_copy_(convert && !wants.writes), why_(why), capsules_(rule) {
     if (wants.has_dtype()) target_.dtype = wants.dtype;
     if (wants.has_device) target_.device = at::Device(wants.device);
     target_.order = wants.order;
@@ -273,14 +279,33 @@ class argument_reader {
       return read_nested_argument(object);
     }
     if (is_read_by_numpy(kind)) return read_array_argument(array_of(object, kind));
+    if (kind == holder_kind::capsule) return read_capsule_argument(object);
 
     at::Tensor tensor = share_holder(object, kind);
+    if (tensor.is_nested()) return refuse(nested_is_not_dense);  // it has no sizes to check
     const mismatch found = check_argument(wants_, tensor, shows_writes(tensor.storage()));
     if (found == mismatch::none) return tensor;
     if (can_be_mended(found)) return copy(tensor, checked_target());
     if (why_ == nullptr) return std::nullopt;
     return refuse(found, tensor.scalar_type(), tensor.device(), tensor.sizes(), came_as::tensor,
                   describe(tensor));
+  }
+
+  // Asks what is in it before that is taken: where this overload refuses it, the next one may not.
+  std::optional<at::Tensor> read_capsule_argument(py::handle capsule) {
+    const dlpack_memory memory = read_capsule(capsule);
+    const strided_view& view = memory.view;
+    const mismatch found = check_argument(wants_, view.dtype, view.device.type(), view.sizes(),
+                                          view.strides(), view.writable && !memory.is_copy);
+    if (found != mismatch::none && !can_be_mended(found)) {
+      if (why_ == nullptr) return std::nullopt;
+      return refuse(found, view.dtype, view.device, view.sizes(), came_as::tensor,
+                    describe(*memory.described));
+    }
+    const target& wanted = checked_target();
+    if (capsules_ == capsules::leave) return at::Tensor();
+    const at::Tensor tensor = share_capsule(capsule);
+    return found == mismatch::none ? tensor : copy(tensor, wanted);
   }
 
   std::optional<at::Tensor> read_nested_argument(py::handle object) {
@@ -304,6 +329,7 @@ class argument_reader {
   const requirements& wants_;
   bool may_copy_;
   std::string* why_;
+  capsules capsules_;
   target target_;
 };
 

@@ -20,6 +20,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <stdexcept>
@@ -39,11 +40,28 @@ struct nested_data {
   at::ScalarType dtype = at::ScalarType::Undefined;  // the wanted one, or promoted from the leaves
 
   struct leaf {
-    py::object object;  // a number or an array
+    py::object object;  // a number, an array or a DLPack capsule
     at::Tensor tensor;  // or the memory of another holder
   };
   std::vector<leaf> leaves;  // all of one shape
 };
+
+// What C's number protocol makes a number of, or __complex__: Decimal, Fraction, and whatever has
+// __float__ or __index__. Nobody knows of what dtype it is.
+inline bool is_number_like(py::handle object) {
+  const PyNumberMethods* const methods = Py_TYPE(object.ptr())->tp_as_number;
+  if (methods != nullptr && (methods->nb_float != nullptr || methods->nb_index != nullptr)) {
+    return true;
+  }
+  return has_attribute(py::type::handle_of(object), "__complex__");
+}
+
+// NumPy's scalars without a dtype here that are numbers all the same: long double, and those of others.
+// Not text, dates and records, of which some can be asked for a float.
+inline bool is_number(const array_descr* dtype) {
+  return dtype->type_num >= type_number::first_of_users ||
+         (dtype->kind != 0 && std::strchr("fciu", dtype->kind) != nullptr);
+}
 
 inline at::ScalarType default_complex_dtype() {
   switch (c10::get_default_dtype_as_scalartype()) {
@@ -78,9 +96,11 @@ class nested_reader {
     } else if (api().is_scalar(object)) {
       auto array = py::reinterpret_steal<py::object>(api().from_scalar(object.ptr(), nullptr));
       if (!array) throw_python_error();
-      const dtype_entry* entry =
-          find_dtype(reinterpret_cast<const array_object*>(array.ptr())->descr);
-      if (entry != nullptr && entry->is_built_in() && entry->kind != 'c') {
+      const array_descr* const descr = reinterpret_cast<const array_object*>(array.ptr())->descr;
+      const dtype_entry* entry = find_dtype(descr);
+      if (entry == nullptr && !promotes_ && is_number(descr)) {
+        add_leaf({py::reinterpret_borrow<py::object>(object), {}}, data_.dtype, depth);
+      } else if (entry != nullptr && entry->is_built_in() && entry->kind != 'c') {
         // A number is checked against the dtype, the elements of an array are cast. PyTorch casts
         // complex scalars too.
         add_leaf({array.attr("item")(), {}}, entry->scalar_type, depth);
@@ -99,8 +119,13 @@ class nested_reader {
                promotes_ ? default_complex_dtype() : data_.dtype, depth);
     } else if (const holder_kind kind = find_holder(object); is_read_by_numpy(kind)) {
       read(array_of(object, kind), depth);
+    } else if (kind == holder_kind::capsule) {
+      const strided_view view = read_capsule(object).view;
+      for (std::size_t i = 0; i < view.ndim; ++i) enter(object, view.size_of[i], depth + i);
+      add_leaf({py::reinterpret_borrow<py::object>(object), {}}, view.dtype, depth + view.ndim);
     } else if (kind != holder_kind::none) {
       const at::Tensor held = share_holder(object, kind);
+      if (held.is_nested()) throw py::type_error(nested_is_not_dense);
       if (is_wrapper(held)) {
         throw py::type_error(
             "can't copy a tensor of a subclass with __torch_dispatch__, or one inside of "
@@ -114,6 +139,13 @@ class nested_reader {
       for (std::size_t i = 0; i < ndim; ++i) enter(object, tensor.sizes()[i], depth + i);
       const at::ScalarType dtype = tensor.scalar_type();
       add_leaf({{}, std::move(tensor)}, dtype, depth + ndim);
+    } else if (PySequence_Check(object.ptr()) == 0 && is_number_like(object)) {
+      if (promotes_) {
+        throw py::type_error(c10::str("Could not infer dtype of ", type_name(object),
+                                      ". Say the dtype in the options, or convert it first, with "
+                                      "float(number)."));
+      }
+      add_leaf({py::reinterpret_borrow<py::object>(object), {}}, data_.dtype, depth);
     } else {
       read_sequence(object, depth);
     }
@@ -223,8 +255,31 @@ class nested_reader {
   bool shape_is_known_ = false;
 };
 
+// What was no number of Python's, as one: as PyTorch asks for it.
+inline py::object python_number(PyObject* object, at::ScalarType dtype) {
+  PyObject* made = nullptr;
+  if (c10::isComplexType(dtype)) {
+    const Py_complex value = PyComplex_AsCComplex(object);  // __complex__, __float__ or __index__
+    if (value.real != -1.0 || PyErr_Occurred() == nullptr) made = PyComplex_FromCComplex(value);
+  } else if (c10::isFloatingType(dtype)) {
+    const double value = PyFloat_AsDouble(object);  // __float__ or __index__
+    if (value != -1.0 || PyErr_Occurred() == nullptr) made = PyFloat_FromDouble(value);
+  } else if (PyIndex_Check(object) != 0) {
+    made = PyNumber_Index(object);
+  } else {
+    throw py::type_error(c10::str(
+        "'", type_name(object), "' object cannot be interpreted as an integer: it doesn't fit ",
+        dtype, ". Ask for a floating or complex dtype, or take int(float(number))."));
+  }
+  if (made == nullptr) throw_python_error();
+  return py::reinterpret_steal<py::object>(made);
+}
+
 // A number as LibTorch's variant type. `dtype` says how large an int may be.
 inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
+  if (!PyLong_Check(object) && !PyFloat_Check(object) && !PyComplex_Check(object)) {
+    return number_of(python_number(object, dtype).ptr(), dtype);
+  }
   if (dtype == at::kBool) {
     const int truth = PyObject_IsTrue(object);
     if (truth < 0) throw_python_error();
@@ -350,9 +405,22 @@ inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
     at::Tensor result = new_cpu_tensor(data.sizes, dtype, wanted.pinned);
     auto* element = static_cast<std::byte*>(result.mutable_data_ptr());
     const std::byte* const end = element + result.nbytes();
+    struct place {
+      const nested_data::leaf& leaf;
+      std::byte *begin, *end;
+    };
+    // A capsule can be taken only once: that comes after all else that may be refused.
+    std::vector<place> capsules;
     for (const nested_data::leaf& leaf : data.leaves) {
       if (leaf.tensor.defined() || api().is_array(leaf.object)) {
         element = store_part(leaf, dtype, element, end);
+      } else if (PyCapsule_CheckExact(leaf.object.ptr())) {
+        strided_view part = read_capsule(leaf.object).view;
+        part.dtype = dtype;
+        set_dense_strides(part);
+        if (part.nbytes > static_cast<std::size_t>(end - element)) throw_changed();
+        capsules.push_back({leaf, element, element + part.nbytes});
+        element += part.nbytes;
       } else {
         if (element == end) throw_changed();
         store_number(leaf.object.ptr(), dtype, element);
@@ -360,6 +428,10 @@ inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
       }
     }
     if (element != end) throw_changed();  // one that shrank would leave the rest uninitialised
+    for (const place& one : capsules) {
+      const nested_data::leaf taken{{}, share_capsule(one.leaf.object)};
+      if (store_part(taken, dtype, one.begin, one.end) != one.end) throw_changed();
+    }
     const at::Device device = wanted.device.value_or(at::Device(at::kCPU));
     if (device.is_cpu() && wanted.order != axis_order::f) return result;
     target moved = wanted;

@@ -56,6 +56,10 @@ inline bool is_plain_cpu_tensor(const at::Tensor& tensor) {
                                  ". Merge some with Tensor.flatten() or Tensor.reshape()."));
 }
 
+inline constexpr char nested_is_not_dense[] =
+    "expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor(0) or Tensor.unbind() "
+    "first.";
+
 // What NumPy has no form for, on any device: no later step of a conversion could mend it.
 inline void check_layout(const at::Tensor& tensor) {
   if (is_plain_cpu_tensor(tensor)) {
@@ -69,7 +73,7 @@ inline void check_layout(const at::Tensor& tensor) {
   }
   if (tensor.is_nested()) {
     throw py::type_error(
-        "can't convert nested tensor to numpy. Use Tensor.to_padded_tensor() or Tensor.unbind() "
+        "can't convert nested tensor to numpy. Use Tensor.to_padded_tensor(0) or Tensor.unbind() "
         "first.");
   }
   if (tensor.layout() != at::kStrided) {
