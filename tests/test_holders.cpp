@@ -323,6 +323,10 @@ table, other = DataFrame(), other()
   test::expect_elements(ndtorch::as_tensor(eval("x.to_numpy(dtype='float32', na_value=np.nan)",
                                                 py::arg("x") = table)),
                         array("np.array([[1, 2]], 'f4')"));
+  // Dates have that method, too, and become no numbers by it.
+  table.attr("__class__").attr("__array__") = eval("lambda self, **k: np.zeros(2, 'M8[s]')");
+  EXPECT_CONTAINS(message_of<py::type_error>([&] { ndtorch::as_tensor(table); }),
+                  "of type numpy.datetime64.");
   EXPECT_CONTAINS(message_of<py::type_error>([&] { ndtorch::as_tensor(names["other"]); }),
                   "of type numpy.object_.");
 }

@@ -183,22 +183,30 @@ class dlpack_exporter {
   at::Tensor tensor_;
 };
 
+// Python's pending error as a BufferError of the same text.
+inline void make_buffer_error() {
+  PyObject* type = nullptr;
+  PyObject* value = nullptr;
+  PyObject* trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  PyObject* const text = PyObject_Str(value);
+  if (text != nullptr) PyErr_SetObject(PyExc_BufferError, text);
+  for (PyObject* const object : {type, value, trace, text}) Py_XDECREF(object);
+}
+
 // The buffer protocol of that object, for memory of the CPU's. It is handed on to the array that numpy()
-// gives, which knows all that a consumer may ask for, and is the one who exports to him. A function of C's:
-// what is thrown becomes a BufferError here.
+// gives, which knows all that a consumer may ask for, and is the one who exports to him. A function of
+// C's: nothing is thrown out of it.
 inline int get_exporters_buffer(PyObject* self, Py_buffer* buffer, int flags) noexcept {
   buffer->obj = nullptr;
   try {
     const py::array array = py::handle(self).cast<const dlpack_exporter&>().to_array();
     if (PyObject_GetBuffer(array.ptr(), buffer, flags) == 0) return 0;
-    throw_python_error();
+    // NumPy's word for what the array doesn't have, such as memory to write to.
+    if (PyErr_ExceptionMatches(PyExc_ValueError) != 0) make_buffer_error();
   } catch (py::error_already_set& error) {
-    // NumPy's ValueError of a buffer that it doesn't have, such as one to write to of read-only memory.
-    if (!error.matches(PyExc_ValueError)) {
-      error.restore();
-    } else {
-      PyErr_SetObject(PyExc_BufferError, error.value().attr("args").ptr());
-    }
+    error.restore();
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& error) {

@@ -115,6 +115,11 @@ const at::Tensor& numbers() {
   return *tensor;
 }
 
+py::object new_capsule() {
+  return ndtorch::detail::dlpack_capsule_of(
+      ndtorch::detail::offer_dlpack<DLManagedTensorVersioned>(numbers()));
+}
+
 template <class Argument>
 py::object pass(const py::object& data) {
   static const auto* const function =
@@ -157,6 +162,16 @@ const conversion conversions[] = {
      "type('producer', (), {'__dlpack__': lambda s: s.a.__dlpack__(), "
      "'__dlpack_device__': lambda s: (1, 0), 'a': np.arange(6.)})()",
      gives_tensor([](const py::object& a) { return ndtorch::as_tensor(a); })},
+    {"as_tensor_of_a_capsule", "()",
+     gives_tensor([](const py::object&) { return ndtorch::as_tensor(new_capsule()); })},
+    {"tensor_of_capsules_in_a_list", "()", gives_tensor([](const py::object&) {
+       const py::object first = new_capsule(), second = new_capsule();
+       return ndtorch::tensor(ndtorch::detail::build_value("[OO]", first.ptr(), second.ptr()));
+     })},
+    {"as_tensor_of_chars", "(ctypes.c_char * 3)()",
+     gives_tensor([](const py::object& a) { return ndtorch::as_tensor(a); })},
+    {"tensor_of_others_numbers", "[__import__('decimal').Decimal(3), np.longdouble(2)]",
+     gives_tensor([](const py::object& a) { return ndtorch::tensor<float>(a); })},
     {"tensor", "np.arange(6.).reshape(2, 3).T",
      gives_tensor([](const py::object& a) { return ndtorch::tensor(a); })},
     {"tensor_of_T_of_swapped_bytes", "np.arange(6.).astype('>f8')",
@@ -205,6 +220,12 @@ const conversion conversions[] = {
        return ndtorch::detail::dlpack_capsule_of(
            ndtorch::detail::offer_dlpack<DLManagedTensorVersioned>(ndtorch::from_numpy(a)));
      })},
+    {"dlpack_buffer", "()", gives_object([](const py::object&) -> py::object {
+       static const auto* const offer = new py::object(ndtorch::to_dlpack(numbers()));
+       auto view = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(offer->ptr()));
+       if (!view) ndtorch::detail::throw_python_error();
+       return view;
+     })},
     // libtorch_python makes the object inside a noexcept function, which ends the process.
     {"to_torch", "torch.Tensor",
      gives_object([](const py::object&) -> py::object { return ndtorch::to_torch(numbers()); }),
@@ -214,6 +235,8 @@ const conversion conversions[] = {
     {"tensor_t_copied", "np.arange(6.)[::-1]", gives_object(&pass<tensor_t<>>)},
     {"tensor_t_of_numbers", "[1, 2.5]", gives_object(&pass<tensor_t<const float>>)},
     {"tensor_t_of_torch", "torch.ones(3)", gives_object(&pass<tensor_t<>>)},
+    {"tensor_t_of_a_capsule", "()",
+     gives_object([](const py::object&) { return pass<tensor_t<const double>>(new_capsule()); })},
     {"tensor_t_result", "()", gives_object(&result)},
     {"numpy_dtype", "()", gives_object([](const py::object&) -> py::object {
        return ndtorch::numpy_dtype(at::kBFloat16);

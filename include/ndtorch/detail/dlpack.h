@@ -10,6 +10,7 @@
 #include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
+#include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/strided_view.h>

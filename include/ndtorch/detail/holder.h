@@ -116,9 +116,7 @@ inline py::object buffer_array(py::handle object) {
 inline void check_table(py::handle object, py::handle array) {
   if (!api().is_array(array)) return;
   const array_descr* const dtype = reinterpret_cast<const array_object*>(array.ptr())->descr;
-  if (find_dtype(dtype) != nullptr || !has_attribute(py::type::handle_of(object), "to_numpy")) {
-    return;
-  }
+  if (dtype->kind != 'O' || !has_attribute(py::type::handle_of(object), "to_numpy")) return;
   throw py::type_error(c10::str(
       "can't convert a ", type_name(object), ", of which np.asarray() makes an array of dtype ",
       dtype_text(dtype), ". The only supported types are: ", supported_dtypes(),

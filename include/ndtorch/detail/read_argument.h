@@ -7,12 +7,15 @@
 #include <ndtorch/detail/constraints.h>
 #include <ndtorch/detail/copy.h>
 #include <ndtorch/detail/device.h>
+#include <ndtorch/detail/dlpack.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/holder.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/sequence.h>
+#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
 #include <ndtorch/from_numpy.h>
 #include <pybind11/pybind11.h>

@@ -9,11 +9,15 @@
 #include <ndtorch/detail/allocate.h>
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/copy.h>
+#include <ndtorch/detail/dlpack.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/holder.h>
+#include <ndtorch/detail/numpy_abi.h>
 #include <ndtorch/detail/numpy_api.h>
 #include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/python_error.h>
+#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/tensor.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
