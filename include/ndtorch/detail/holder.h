@@ -18,6 +18,7 @@
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -89,7 +90,8 @@ inline bool is_read_by_numpy(holder_kind kind) {
 // Whether a buffer's elements are C's char, as those of a ctypes array of c_char are, and single items of
 // bytes to Python. (NumPy's own text of length 1 is `1s`.)
 inline bool holds_chars(const Py_buffer& buffer) {
-  if (buffer.format == nullptr || buffer.itemsize != 1) return false;
+  if (buffer.format == nullptr || buffer.itemsize != 1 || buffer.suboffsets != nullptr)
+    return false;
   const std::size_t order = std::strspn(buffer.format, "@=<>!");
   return std::strcmp(buffer.format + order, "c") == 0;
 }
@@ -99,9 +101,15 @@ inline bool holds_chars(const Py_buffer& buffer) {
 inline py::object buffer_array(py::handle object) {
   const auto memory = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(object.ptr()));
   if (!memory) throw_python_error();
+  if (const Py_buffer& buffer = *PyMemoryView_GET_BUFFER(memory.ptr()); holds_chars(buffer)) {
+    const auto ndim = static_cast<std::size_t>(buffer.ndim);
+    return make_array(buffer.buf, buffer.readonly == 0,
+                      {reinterpret_cast<const std::int64_t*>(buffer.shape), ndim},
+                      {reinterpret_cast<const std::int64_t*>(buffer.strides), ndim},
+                      new_descr(at::kByte), memory);
+  }
   try {
-    const py::object array = py::module_::import("numpy").attr("asarray")(memory);
-    return holds_chars(*PyMemoryView_GET_BUFFER(memory.ptr())) ? array.attr("view")("u1") : array;
+    return py::module_::import("numpy").attr("asarray")(memory);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_ValueError) && !error.matches(PyExc_RuntimeError)) throw;
     throw py::type_error(c10::str("can't convert the buffer of a ", type_name(object),
