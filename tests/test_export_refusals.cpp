@@ -10,6 +10,7 @@
 #include <c10/core/InferenceMode.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/to_numpy.h>
+#include <ndtorch/to_numpy_async.h>
 
 #include <cstdint>
 #include <functional>
@@ -188,9 +189,15 @@ TEST(numpy, refuses_what_pythons_dispatch_gives_a_meaning) {
 
 TEST(numpy, refuses_a_tensor_without_storage) {
   const at::Tensor batched = at::_add_batch_dim(at::ones({2, 3}), 0, 1);
-  message_of<ndtorch::detail::not_implemented_error>([&] { ndtorch::numpy(batched); });
-  message_of<ndtorch::detail::not_implemented_error>([&] { ndtorch::to_numpy(batched); });
-  message_of<std::runtime_error>([&] { ndtorch::to_numpy<double>(batched); });
+  const python_error expected =
+      raised_by_python("torch.vmap(lambda row: row.numpy())(torch.ones(2, 3))");
+  for (const conversion convert : conversions) {
+    const python_error raised = raised_by([&] { convert(batched); });
+    expect_as_in_pytorch(raised, expected);
+    EXPECT_CONTAINS(raised.text, "Return it from the transformed function");
+  }
+  message_of<std::runtime_error>([&] { ndtorch::to_numpy_async(batched); });
+  message_of<std::runtime_error>([&] { ndtorch::to_dlpack(batched); });
 }
 
 TEST(numpy, leaks_no_dtype_where_it_fails_late) {

@@ -13,6 +13,7 @@
 #include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/transfer.h>
 #include <ndtorch/dtype.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/numpy.h>
@@ -68,6 +69,10 @@ inline void check_exchangeable(const at::Tensor& tensor) {
   }
   dlpack_dtype(tensor.scalar_type());  // these throw where there is none
   dlpack_device(tensor.device());
+  check_stands_for_itself(tensor);
+  if (is_to_have_memory(tensor) && !has_all_memory(tensor)) {
+    throw py::buffer_error(lost_memory_text(tensor));
+  }
 }
 
 // The Python object that to_dlpack() returns.
@@ -118,7 +123,7 @@ class dlpack_exporter {
       tensor = with_python_errors([&] {
         const gil_release without_gil;
         const own_work unseen;
-        return tensor.cpu();
+        return tensor.is_cpu() ? tensor : copy_of(tensor).cpu();
       });
       is_copy = !tensor.is_same(tensor_);  // it is on the CPU already, under another name
     }
@@ -126,7 +131,7 @@ class dlpack_exporter {
       tensor = with_python_errors([&] {
         const gil_release without_gil;
         const own_work unseen;
-        return tensor.clone();
+        return copy_of(tensor);
       });
       is_copy = true;
     }
@@ -319,7 +324,8 @@ inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64
 // for others. Not all who ask heed that: torch.from_dlpack() of PyTorch 2.13 gives a tensor that
 // writes into it, to_torch() doesn't. The storage can't be resized any more. Needs the GIL. Throws
 // buffer_error, with PyTorch 2.13's words, for a tensor that requires grad, has the conj or neg bit,
-// is not strided, or is of a dtype or on a device that DLPack lacks; type_error for an undefined one.
+// is not strided, is of a dtype or on a device that DLPack lacks, or whose storage was freed or made smaller
+// than the tensor; type_error for an undefined one; runtime_error for one that torch.vmap or torch.func made.
 inline py::object to_dlpack(const at::Tensor& tensor) {
   detail::check_gil("to_dlpack");
   detail::check_exchangeable(tensor);

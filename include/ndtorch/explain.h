@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/StringUtil.h>
 #include <ndtorch/detail/array.h>
+#include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/dlpack.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/holder.h>
@@ -46,23 +47,47 @@ inline std::string bases_text(const array_object* array) {
   return text.empty() ? "none" : text;
 }
 
-inline std::string explain_array(py::handle object) {
-  const array_source source = read_array(object);
-  const bool view = source.why == refusal::none;
-  // A refused array's view is not filled in.
-  const char* const shares = view && source.view.writable
-                                 ? "shares the array's memory"
-                                 : "shares the array's memory until the first write, which copies "
-                                   "(the array is read-only)";
-  const std::string refused = view ? "" : "refuses: " + refusal_text(source);
-  return c10::str(describe(source.array), "\n  type: ", type_name(object),
-                  "\n  data: ", static_cast<const void*>(source.array->data),
-                  "\n  flags: ", flags_text(source.array), "\n  base: ", bases_text(source.array),
-                  "\n  from_numpy: ", view ? shares : refused, "\n  as_tensor: ",
-                  view                     ? shares
-                  : source.can_be_copied() ? "copies, as from_numpy refuses"
-                                           : refused,
-                  "\n  tensor: ", source.can_be_copied() ? "copies" : refused);
+// What `function` says, or that it refuses, in the words of its error.
+template <class Function>
+std::string said_by(Function&& function) {
+  return value_or_refusal([&]() -> std::string { return function(); },
+                          [](const std::string& text) { return "refuses: " + text; });
+}
+
+inline std::string shared_text(bool writable) {
+  return writable ? "shares the array's memory"
+                  : "shares the array's memory until the first write, which copies (the array is "
+                    "read-only)";
+}
+
+inline std::string from_numpy_text(py::handle object) {
+  return said_by([&] { return shared_text(require_array(object).view.writable); });
+}
+
+// Of an array that may be what another object was taken as.
+inline std::string explain_array(py::handle object, py::handle taken_from = {}) {
+  // For as_tensor and tensor, each by the function that it asks itself.
+  const auto what_does = [&](sharing rule) {
+    return said_by([&]() -> std::string {
+      const array_source source = read_array(object);
+      if (shares(source, {}, rule)) return shared_text(source.view.writable);
+      const bool would_share = rule == sharing::where_possible;
+      return would_share ? "copies, as from_numpy refuses" : "copies";
+    });
+  };
+  const auto* const array = reinterpret_cast<const array_object*>(object.ptr());
+  return c10::str(describe(array), "\n  type: ", type_name(object),
+                  "\n  data: ", static_cast<const void*>(array->data),
+                  "\n  flags: ", flags_text(array), "\n  base: ", bases_text(array),
+                  "\n  from_numpy: ", from_numpy_text(taken_from ? taken_from : object),
+                  "\n  as_tensor: ", what_does(sharing::where_possible),
+                  "\n  tensor: ", what_does(sharing::never));
+}
+
+inline std::string other_text(py::handle object, const std::string& as_tensor,
+                              const std::string& tensor) {
+  return c10::str("a ", type_name(object), "\n  as_tensor: ", as_tensor, "\n  tensor: ", tensor,
+                  "\n  from_numpy: ", from_numpy_text(object));
 }
 
 // An object that is no array. What as_tensor says of it can only be known by asking the object.
@@ -81,10 +106,10 @@ inline std::string explain_other(py::handle object) {
       break;
     case holder_kind::buffer:
       return c10::str("a ", type_name(object), ", a buffer: as_tensor reads it as\n",
-                      explain_array(array_of(object, kind)));
+                      explain_array(array_of(object, kind), object));
     case holder_kind::array_like:
       return c10::str("a ", type_name(object), ": as_tensor reads it, with np.asarray(), as\n",
-                      explain_array(array_of(object, kind)));
+                      explain_array(array_of(object, kind), object));
     case holder_kind::capsule:  // which can be taken only once
       return c10::str("a ", type_name(object), "\n  as_tensor: ",
                       value_or_refusal(
@@ -97,17 +122,25 @@ inline std::string explain_other(py::handle object) {
     case holder_kind::none:
       break;
   }
-  const std::string as_tensor = value_or_refusal(
-      [&] { return c10::str(way, ": ", describe(convert(object, {}, sharing::where_possible))); },
-      [](const std::string& text) { return "refuses: " + text; });
-  return c10::str("a ", type_name(object), "\n  as_tensor: ", as_tensor);
+  const std::string as_tensor = said_by(
+      [&] { return c10::str(way, ": ", describe(convert(object, {}, sharing::where_possible))); });
+  std::string tensor = "copies";
+  if (kind != holder_kind::none) {
+    tensor = said_by([&] {
+      check_storage(share_to_convert(object, kind, {}));
+      return "copies";
+    });
+  } else if (as_tensor.find(way) != 0) {
+    tensor = as_tensor;  // refused, since both read it in the same way
+  }
+  return other_text(object, as_tensor, tensor);
 }
 
 }  // namespace detail
 
 // Several lines of text on any Python object: of an array its shape, strides (bytes), dtype, flags and
 // bases; and whether from_numpy, as_tensor and tensor share its memory, copy it, or refuse it, in the
-// words of the error that they throw. The wording may change between versions.
+// words of the error that they throw: their own checks say it. The wording may change between versions.
 // Changes nothing. Other objects than arrays are asked for their memory as as_tensor asks them, and
 // sequences are read as a whole. Needs the GIL; throws only what is about no object, such as an
 // interrupt.
@@ -120,37 +153,30 @@ inline std::string explain_other(py::handle object) {
                                               : detail::explain_other(object);
       },
       [&](const std::string& text) {
-        return c10::str("a ", detail::type_name(object), "\n  as_tensor: refuses: ", text);
+        const std::string refused = "refuses: " + text;
+        return detail::other_text(object, refused, refused);
       });
 }
 
 // The same of a tensor: its shape, strides (elements), dtype, device and whose its memory is; and
-// whether numpy and to_numpy share it, copy it, or refuse it. Copies nothing. Needs the GIL.
+// whether numpy and to_numpy share it, copy it, or refuse it, as their own checks say. Copies nothing.
+// Needs the GIL.
 [[nodiscard]] inline std::string explain(const at::Tensor& tensor) {
   detail::check_gil("explain");
   if (!tensor.defined()) return "an undefined tensor";
-  const auto refuses = [](const std::string& text) { return "refuses: " + text; };
-  const std::string shared = detail::value_or_refusal(
-      [&] {
-        detail::check_layout(tensor);
-        detail::check_shareable(tensor);
-        numpy_dtype(tensor.scalar_type());
-        return std::string("shares the tensor's memory");
-      },
-      refuses);
-  const std::string forced = detail::value_or_refusal(
-      [&] {
-        detail::check_convertible(tensor);
-        const bool as_it_is = tensor.device().is_cpu() && !tensor.is_conj() && !tensor.is_neg() &&
-                              !tensor._is_zerotensor();
-        return std::string(as_it_is ? "shares the tensor's memory" : "copies");
-      },
-      refuses);
+  const std::string shared = detail::said_by([&] {
+    detail::make_numpy(tensor, detail::task::check);
+    return "shares the tensor's memory";
+  });
+  const std::string forced = detail::said_by([&] {
+    const bool copies = detail::make_to_numpy(tensor, detail::task::check).is_none();
+    return copies ? "copies" : "shares the tensor's memory";
+  });
   std::string text = "a tensor";
   if (tensor.layout() == at::kStrided && !tensor.is_nested()) {
     text = detail::describe(tensor);
-    PyObject* const holder =
-        tensor.has_storage() ? detail::memory_of(tensor.storage()).holder : nullptr;
+    const bool has_storage = tensor.has_storage() && !detail::stands_for_others(tensor);
+    PyObject* const holder = has_storage ? detail::memory_of(tensor.storage()).holder : nullptr;
     text += c10::str(
         "\n  memory: ",
         holder == nullptr ? "LibTorch's" : std::string("of a ") + detail::type_name(holder),

@@ -74,24 +74,29 @@ inline at::Tensor share(py::handle array, const array_source& source, on_read_on
   return tensor;
 }
 
-inline at::Tensor copy_array(py::handle array, const target& wanted) {
-  const array_source source = read_array(array);
+enum class sharing { never, where_possible };
+
+// Whether a conversion shares the array's memory, else it copies. Throws what is in the way of both.
+inline bool shares(const array_source& source, const target& wanted, sharing rule) {
   if (!source.can_be_copied()) throw_refused(source);
-  const at::ScalarType dtype = wanted.dtype.value_or(source.view.dtype);
-  if (wanted.requires_grad) check_may_require_grad(dtype);
-  return copy(source, dtype, wanted);
+  const at::ScalarType dtype = source.view.dtype;
+  if (wanted.requires_grad) check_may_require_grad(wanted.dtype.value_or(dtype));
+  return rule == sharing::where_possible && source.why == refusal::none &&
+         wanted.dtype.value_or(dtype) == dtype && (!wanted.device || wanted.device->is_cpu()) &&
+         !wanted.pinned;
 }
 
-// The memory itself where it is what is wanted, else a copy.
-inline at::Tensor share_or_copy_array(py::handle array, const target& wanted) {
+inline at::Tensor share_or_copy_array(py::handle array, const target& wanted, sharing rule) {
   const array_source source = read_array(array);
-  const strided_view& view = source.view;
-  if (source.why != refusal::none || wanted.dtype.value_or(view.dtype) != view.dtype ||
-      (wanted.device && !wanted.device->is_cpu()) || wanted.pinned) {
-    return copy_array(array, wanted);
-  }
-  if (wanted.requires_grad) check_may_require_grad(view.dtype);
-  return share(array, source, on_read_only::copy_on_write);
+  if (shares(source, wanted, rule)) return share(array, source, on_read_only::copy_on_write);
+  return copy(source, wanted.dtype.value_or(source.view.dtype), wanted);
+}
+
+// A tensor on the memory of a holder other than an array, all of which can be copied.
+inline at::Tensor share_to_convert(py::handle data, holder_kind kind, const target& wanted) {
+  at::Tensor held = share_holder(data, kind);
+  if (wanted.requires_grad) check_may_require_grad(wanted.dtype.value_or(held.scalar_type()));
+  return held;
 }
 
 inline at::Tensor share_or_copy_holder(const at::Tensor& held, const target& wanted) {
@@ -104,17 +109,14 @@ inline at::Tensor share_or_copy_holder(const at::Tensor& held, const target& wan
   return copy(held, wanted);
 }
 
-enum class sharing { never, where_possible };
-
 // What tensor(), Tensor() and as_tensor() do: the one place that tells kinds of data apart.
 inline at::Tensor convert(py::handle data, const target& wanted, sharing rule) {
   if (!data) throw py::type_error("can't convert a null handle to a tensor. Pass an object.");
   const auto from_array = [&](py::handle array) {
-    return rule == sharing::never ? copy_array(array, wanted) : share_or_copy_array(array, wanted);
+    return share_or_copy_array(array, wanted, rule);
   };
   const auto from_holder = [&](holder_kind kind) {
-    const at::Tensor held = share_holder(data, kind);
-    if (wanted.requires_grad) check_may_require_grad(wanted.dtype.value_or(held.scalar_type()));
+    const at::Tensor held = share_to_convert(data, kind, wanted);
     at::Tensor result =
         rule == sharing::never ? copy(detached(held), wanted) : share_or_copy_holder(held, wanted);
     // With libtorch_python it may be the caller's own tensor, which stays as it is.

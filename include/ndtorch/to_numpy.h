@@ -49,12 +49,22 @@ inline py::object original_array(PyObject* array) {
   return py::reinterpret_borrow<py::object>(array);
 }
 
+// What a conversion is to do: explain() asks for its checks alone, which are the same then.
+enum class task { convert, check };
+
 // Shares `tensor`, which is dense memory on the CPU. `parent` is the object that the tensor is part of,
 // if there is one: the array keeps it where nobody else is known to keep the memory. Not always: set as
 // a tensor of the same object again, the array would keep that object for ever.
-inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
+inline py::array share(const at::Tensor& tensor, py::handle parent = {},
+                       task what = task::convert) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
+  if (what == task::check) {
+    check_storage(tensor);
+    // On no memory, for NumPy's own checks.
+    return make_array(nullptr, /*writable=*/false, tensor.sizes(), tensor.strides(),
+                      reinterpret_cast<array_descr*>(dtype.release().ptr()), py::none());
+  }
   const auto [data, holder, writable] = export_memory(tensor);
   py::object base;
   if (parent && is_kept_by_nobody(tensor.storage(), holder)) {
@@ -70,26 +80,64 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
                     reinterpret_cast<array_descr*>(dtype.release().ptr()), std::move(base));
 }
 
-// All that has no NumPy form even after a copy, found before the copy is made.
-inline void check_convertible(const at::Tensor& tensor) {
-  check_layout(tensor);
-  numpy_dtype(tensor.scalar_type());
+// Before LibTorch reads a tensor to copy it: that it has something to be read.
+inline void check_readable(const at::Tensor& tensor) {
   if (tensor.is_meta()) {
     throw not_implemented_error(
         "Cannot copy out of meta tensor; no data! Make a tensor with data on a real device first, "
         "for example with at::empty_like(tensor, at::kCPU).");
   }
+  check_stands_for_itself(tensor);
+  check_storage(tensor);
+}
+
+// All that has no NumPy form even after a copy, found before the copy is made.
+inline void check_convertible(const at::Tensor& tensor) {
+  check_layout(tensor);
+  numpy_dtype(tensor.scalar_type());
+  check_readable(tensor);
+}
+
+// A tensor that to_numpy() shares: on the CPU, and without what only a copy resolves.
+inline bool is_plain_memory(const at::Tensor& tensor) {
+  return tensor.device().is_cpu() && !tensor.is_conj() && !tensor.is_neg() &&
+         !tensor._is_zerotensor() && !stands_for_others(tensor);
 }
 
 // The tensor as plain memory of the CPU's, copied only where it must be. Call it without the GIL.
 inline at::Tensor to_plain(const at::Tensor& tensor) {
   const own_work unseen;
   at::Tensor result = tensor.requires_grad() ? tensor.detach() : tensor;
-  if (!result.device().is_cpu()) result = to_cpu(result, result.scalar_type());
+  if (!result.device().is_cpu()) {
+    const at::ScalarType dtype = result.scalar_type();
+    result = to_cpu(readable(result, dtype), dtype);
+  }
   if (result.is_conj()) result = result.resolve_conj();
   if (result.is_neg()) result = result.resolve_neg();
   if (result._is_zerotensor()) result = result.clone();
   return result;
+}
+
+// numpy(), or what it would throw.
+inline py::array make_numpy(const at::Tensor& tensor, task what) {
+  check_layout(tensor);
+  check_shareable(tensor);
+  return share(tensor, {}, what);
+}
+
+// to_numpy(), or what it would throw; an array of None then, where it would copy.
+inline py::object make_to_numpy(const at::Tensor& tensor, task what) {
+  check_layout(tensor);
+  if (!tensor.requires_grad() && is_plain_memory(tensor)) return share(tensor, {}, what);
+  check_convertible(tensor);
+  if (what == task::check) {
+    return is_plain_memory(tensor) ? py::object(share(tensor, {}, what)) : py::none();
+  }
+  const at::Tensor plain = with_python_errors([&] {
+    const gil_release without_gil;
+    return to_plain(tensor);
+  });
+  return share(plain);
 }
 
 }  // namespace detail
@@ -105,52 +153,43 @@ inline at::Tensor to_plain(const at::Tensor& tensor) {
 //   type_error     an undefined or nested tensor, a sparse or other layout, a device other than the
 //                  CPU, a dtype that NumPy lacks (quantized; bfloat16 and others without ml_dtypes)
 //   runtime_error  requires_grad (while gradients are enabled), the conj or neg bit, a zero tensor, a
-//                  tensor without memory, a subclass with __torch_dispatch__
+//                  tensor whose storage was freed or made smaller than the tensor, one that torch.vmap
+//                  or torch.func made, a subclass with __torch_dispatch__
 //   value_error    more than 64 dimensions
 //   error_already_set  what NumPy has no array of: more elements than bytes can be counted for
 inline py::array numpy(const at::Tensor& tensor) {
   detail::check_gil("numpy");
-  detail::check_layout(tensor);
-  detail::check_shareable(tensor);
-  return detail::share(tensor);
+  return detail::make_numpy(tensor, detail::task::convert);
 }
 
 // torch.Tensor.numpy(force=True), or t.detach().cpu().numpy(): as numpy(), but always safe.
 // Detaches, copies to the CPU, resolves conj and neg, gives a zero tensor memory: each only where
 // needed, so that a plain CPU tensor is shared. Needs the GIL; a copy from a device releases it
 // while it runs, waits for that device's current stream, and is complete when the call returns.
-// Throws as numpy() for what has no NumPy form on any device, before anything is copied, and
+// Bools that are copied are 0 or 1. Throws as numpy() for what has no NumPy form on any device and for
+// memory that is lost, before anything is copied, and
 // detail::not_implemented_error for a meta tensor, which has no data.
 inline py::array to_numpy(const at::Tensor& tensor) {
   detail::check_gil("to_numpy");
-  detail::check_layout(tensor);
-  if (tensor.device().is_cpu() && !tensor.requires_grad() && !tensor.is_conj() &&
-      !tensor.is_neg() && !tensor._is_zerotensor()) {
-    return detail::share(tensor);
-  }
-  detail::check_convertible(tensor);
-  const at::Tensor plain = detail::with_python_errors([&] {
-    const detail::gil_release without_gil;
-    return detail::to_plain(tensor);
-  });
-  return detail::share(plain);
+  return detail::make_to_numpy(tensor, detail::task::convert);
 }
 
 // The same, cast to T: shared where the tensor is a plain CPU tensor of that dtype already, else a
-// copy of the same order of axes. Casts as Tensor.to(dtype) does.
+// copy of the same order of axes. Casts as Tensor.to(dtype) does, any byte of a bool but 0 being true.
 template <class T>
 py::array to_numpy(const at::Tensor& tensor) {
   constexpr at::ScalarType type = scalar_type_of_v<T>;
   detail::check_gil("to_numpy");
   detail::check_layout(tensor);
   if (tensor.scalar_type() == type) return to_numpy(tensor);
-  if (detail::find_dtype(tensor.scalar_type()) == nullptr || tensor.is_meta()) {
-    return to_numpy(tensor);  // throws: a cast would change what these errors say
+  if (detail::find_dtype(tensor.scalar_type()) == nullptr) {
+    return to_numpy(tensor);  // throws: a cast would change what it says
   }
+  detail::check_readable(tensor);
   const at::Tensor cast = detail::with_python_errors([&] {
     const detail::gil_release without_gil;
     const detail::own_work unseen;
-    const at::Tensor plain = tensor.detach();
+    const at::Tensor plain = detail::readable(tensor.detach(), type);
     return tensor.device().is_cpu() ? plain.to(type) : detail::to_cpu(plain, type);
   });
   return to_numpy(cast);

@@ -94,7 +94,9 @@ inline async_array to_numpy_async(const at::Tensor& tensor) {
         const c10::DimVector strides = detail::strides_of_copy(tensor);
         at::Tensor result =
             detail::new_cpu_tensor(tensor.sizes(), strides, tensor.scalar_type(), /*pinned=*/true);
-        at::Tensor dense = detail::make_dense(tensor.detach(), strides);
+        // Not bytes: a cast would be a second copy.
+        const at::Tensor bools = detail::readable(tensor.detach(), at::kByte);
+        at::Tensor dense = detail::make_dense(bools, strides);
         result.copy_(dense, /*non_blocking=*/true);
         done->record(stream);
         return async_array(std::move(dense), std::move(result), std::move(done));

@@ -6,6 +6,7 @@
 #include <ATen/core/TensorAccessor.h>
 #include <c10/util/complex.h>
 #include <ndtorch/detail/constraints.h>
+#include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/explain_mismatches.h>
 #include <ndtorch/detail/interpreter.h>
@@ -15,6 +16,7 @@
 #include <ndtorch/detail/signature.h>
 #include <ndtorch/detail/strided_iterator.h>
 #include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/transfer.h>
 #include <ndtorch/dtype.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/pybind11.h>
@@ -52,6 +54,11 @@ namespace ndtorch {
 // (else to a copy, see on_read_only).
 // A DLPack capsule is taken when the function is called with it, and not where an overload refuses it.
 // As a result it becomes a NumPy array, as numpy() makes it, or None where it is undefined.
+// Bools: C++ knows only the bytes 0 and 1, and NumPy others too, as in a mask of 0 and 255 that is viewed as
+// bools. Typed access to CPU memory never meets one: a const bool tensor is made of such an array with a
+// copy, and of such a tensor not at all; a tensor of non-const bools, whose function writes into the
+// caller's memory, has them made 1 there, where they stand for the same. Whoever changes the memory later
+// has to write 0 and 1. That all are looked at takes about 0.1 ms for a million.
 template <class... Constraints>
 class tensor_t : public at::Tensor {
  public:
@@ -64,7 +71,8 @@ class tensor_t : public at::Tensor {
   tensor_t() = default;
 
   // The same tensor: nothing is copied. Throws type_error, with what came and what to do, where a
-  // constraint isn't met or the tensor is undefined. Needs no GIL.
+  // constraint isn't met, the tensor is undefined, or typed access would find no memory, or const bools
+  // other than 0 and 1. Needs no GIL.
   explicit tensor_t(at::Tensor tensor) : at::Tensor(std::move(tensor)) {
     if (!defined()) throw py::type_error("expected a tensor (got an undefined one).");
     if (is_nested()) throw py::type_error(detail::nested_is_not_dense);
@@ -74,6 +82,7 @@ class tensor_t : public at::Tensor {
                                                  at::Tensor::device(), sizes(),
                                                  detail::came_as::tensor, detail::describe(*this)));
     }
+    make_bools_valid();
   }
 
   // What a function's argument would be, converted where that is allowed (or not: `convert`). Throws
@@ -84,7 +93,9 @@ class tensor_t : public at::Tensor {
     std::optional<at::Tensor> tensor =
         detail::argument_reader(constraints, convert, &why).read(object);
     if (!tensor) throw py::type_error(why);
-    return tensor_t(std::move(*tensor), checked());
+    tensor_t result(std::move(*tensor), checked());
+    result.make_bools_valid();
+    return result;
   }
 
   // The first element, typed. For a const element type the memory of a read-only array stays shared.
@@ -149,6 +160,10 @@ class tensor_t : public at::Tensor {
 
   struct checked {};
   tensor_t(at::Tensor tensor, checked) : at::Tensor(std::move(tensor)) {}
+
+  void make_bools_valid() const {
+    if constexpr (std::is_same_v<element_type, bool>) detail::make_bools_valid(*this);
+  }
 
   static constexpr void require_element() {
     static_assert(!std::is_void_v<element_type>,
@@ -219,10 +234,12 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     if (!tensor.defined()) return none().release();
     if (policy == return_value_policy::copy) {
       nd::check_layout(tensor);
+      nd::check_stands_for_itself(tensor);
+      nd::check_storage(tensor);
       const auto clone = [&] {
         const nd::gil_release without_gil;
         const nd::own_work unseen(tensor);
-        return tensor.clone();
+        return nd::copy_of(tensor);
       };
       return ndtorch::numpy(nd::with_python_errors(clone)).release();
     }
@@ -256,8 +273,10 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
 
   // Asked for when the function is called with it. Only then is a capsule taken: had another argument been
   // refused, the next overload would have found it used. Throws type_error where it has been taken since.
+  // And only the overload that is called writes into its arguments.
   type& value() {
     if (capsule_) value_ = type::from(std::exchange(capsule_, object()));
+    value_.make_bools_valid();
     return value_;
   }
 

@@ -12,7 +12,7 @@ NO_ERRORS = ["ndtorch/detail/signature.h", "ndtorch/explain.h"]
 NOT_OURS = [
     "DefaultCPUAllocator: can't allocate memory", "\nException raised from ", "Failed to allocate a ",
     "A tensor's memory, for from_dlpack() of any library.",
-    "an array of shape ", "a tensor of shape ", "a DLPack tensor of "]
+    "an array of shape ", "a tensor of shape ", "a torch.Tensor of shape ", "a DLPack tensor of "]
 
 
 def plain(text):

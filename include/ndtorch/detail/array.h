@@ -42,8 +42,8 @@ inline refusal check_memory(const array_source& source) {
   return refusal::none;
 }
 
-// A subclass is its plain array, but a mask says that some of the values are not to be used.
-// Throws what Python raises.
+// A subclass is its plain array, but a mask says that some of the values are not to be used. An object
+// that stands for such an array, as a weakref.proxy does, has its mask too. Throws what Python raises.
 inline bool is_masked(py::handle object) {
   const auto name = py::str("numpy.ma");
   const auto ma = py::reinterpret_steal<py::object>(PyImport_GetModule(name.ptr()));
@@ -86,6 +86,12 @@ inline array_source read_array(py::handle object) {
   return source;
 }
 
+[[noreturn]] inline void throw_masked(const std::string& what_came) {
+  throw py::type_error(c10::str(
+      "can't convert a masked array with masked values, its mask would be lost. Got ", what_came,
+      ". Fill it first with array.filled(value), or drop the mask with array.data."));
+}
+
 // Throws what is in the way of sharing the array's memory, or of copying it. The words are
 // PyTorch 2.13's (torch/csrc/utils/tensor_numpy.cpp) where it has any.
 [[noreturn]] inline void throw_refused(const array_source& source) {
@@ -95,10 +101,7 @@ inline array_source read_array(py::handle object) {
     case refusal::unsupported_dtype:
       throw_unsupported_dtype(source.array->descr, describe(source.array));
     case refusal::masked:
-      throw py::type_error(
-          c10::str("can't convert a masked array with masked values, its mask would be lost. Got ",
-                   describe(source.array),
-                   ". Fill it first with array.filled(value), or drop the mask with array.data."));
+      throw_masked(describe(source.array));
     case refusal::none:
       break;
     case refusal::negative_stride:

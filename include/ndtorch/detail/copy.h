@@ -5,6 +5,7 @@
 #include <c10/util/DimVector.h>
 #include <ndtorch/detail/allocate.h>
 #include <ndtorch/detail/array.h>
+#include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/dense.h>
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
@@ -103,7 +104,13 @@ inline constexpr std::size_t long_copy = std::size_t{1} << 18;
 // A buffer that stays in the cache.
 inline constexpr std::int64_t buffer_of_copy = std::int64_t{1} << 17;  // bytes
 
-// Reads what no tensor can describe, in the order of a dense result's memory.
+// Whether LibTorch's own copy can't read the array: it is no tensor's, or holds bools, which LibTorch
+// takes to be 0 or 1.
+inline bool needs_reader(const array_source& source) {
+  return source.why != refusal::none || source.view.dtype == at::kBool;
+}
+
+// Reads such arrays, in the order of a dense result's memory.
 class refused_reader {
  public:
   refused_reader(const array_source& source, at::IntArrayRef result_strides)
@@ -149,7 +156,8 @@ class refused_reader {
     // complex32 as a whole.
     const bool halves = c10::isComplexType(view.dtype) && source.dtype->is_built_in();
     const std::int64_t words = halves ? 2 : 1;
-    return {static_cast<const std::byte*>(view.data),
+    return {view.dtype,
+            static_cast<const std::byte*>(view.data),
             view.sizes(),
             at::IntArrayRef(source.array->strides, view.ndim),
             axes_of_dense(result_strides),
@@ -169,7 +177,7 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
   const auto nbytes = static_cast<std::size_t>(result.nbytes());
   // Made with the GIL: it looks at the array, which others may give another shape without it.
   std::optional<refused_reader> reader;
-  if (source.why != refusal::none) reader.emplace(source, result.strides());
+  if (needs_reader(source)) reader.emplace(source, result.strides());
   std::optional<gil_release> without_gil;
   if (nbytes >= long_copy) without_gil.emplace();
   if (reader) {
@@ -218,7 +226,7 @@ inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const t
       return result;
     }
     std::optional<refused_reader> reader;  // made with the GIL, as above
-    if (source.why != refusal::none) reader.emplace(source, strides);
+    if (needs_reader(source)) reader.emplace(source, strides);
     const gil_release without_gil;
     // Not at::empty_strided: its header would make this one take twice as long to compile.
     const at::Tensor like = new_cpu_tensor({0}, dtype, /*pinned=*/false);
@@ -247,8 +255,9 @@ inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
 
 // A new tensor with the elements of another. It may be unpinned all the same. Inside of own_work, but
 // for a tensor that is followed.
-inline at::Tensor copy_to(const at::Tensor& source, at::ScalarType dtype, at::Device device,
+inline at::Tensor copy_to(const at::Tensor& given, at::ScalarType dtype, at::Device device,
                           bool pinned) {
+  const at::Tensor source = readable(given, dtype);
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   if (is_followed(source) || device.is_meta() || (!source.is_cpu() && !device.is_cpu())) {
     return source.to(options, /*non_blocking=*/false, /*copy=*/true);
@@ -267,6 +276,7 @@ inline at::Tensor copy_to(const at::Tensor& source, at::ScalarType dtype, at::De
 
 // The same of a tensor, which stays on its device unless another is wanted.
 inline at::Tensor copy(const at::Tensor& source, const target& wanted) {
+  check_storage(source);
   return with_python_errors([&] {
     const gil_release without_gil;
     const own_work unseen(source);

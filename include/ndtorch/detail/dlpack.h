@@ -478,6 +478,33 @@ inline at::Tensor call_dlpack(py::handle object) {
   return tensor;
 }
 
+// Of a torch.Tensor and its structure, which says nothing of the storage's size, what check_storage() asks.
+// (Not by UntypedStorage.data_ptr(), which is a first write.)
+inline void check_storage(py::handle object, const DLTensor& described) {
+  strided_view view;
+  const dtype_entry* const entry = find_dtype(described.dtype);
+  if (entry == nullptr || described.ndim > static_cast<std::int32_t>(max_ndim)) return;  // refused
+  view.ndim = static_cast<std::size_t>(described.ndim);
+  if (set_shape(view, described.shape, described.strides, entry->item_size, entry->item_size) !=
+          refusal::none ||
+      view.nbytes == 0) {
+    return;
+  }
+  const py::object storage = object.attr("untyped_storage")();
+  const auto nbytes = storage.attr("nbytes")().cast<std::uint64_t>();
+  const std::uint64_t offset = object.attr("storage_offset")().cast<std::uint64_t>() *
+                               static_cast<std::uint64_t>(entry->item_size);
+  const bool has_none = reinterpret_cast<std::uintptr_t>(described.data) == offset;
+  if (offset + view.nbytes <= nbytes) {
+    if (has_none) throw_refused(described, "its data pointer is null.");  // of a ZeroTensor
+    return;
+  }
+  const std::string what =
+      c10::str("a torch.Tensor of shape ", tuple_text(described.shape, view.ndim));
+  throw std::runtime_error(lost_memory_text(what, offset + view.nbytes, nbytes,
+                                            storage.attr("resizable")().cast<bool>()));
+}
+
 // A tensor on the memory of an object with __dlpack__. `same_streams`: the object is one of this
 // LibTorch's, whose work is on the stream that is current here too.
 inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
@@ -491,6 +518,7 @@ inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
   }
   dlpack_owner<DLManagedTensorVersioned> owner(managed);
   if (owner == nullptr) return call_dlpack(object);
+  if (same_streams) check_storage(object, owner->dl_tensor);
   // The table's functions don't order any work: elsewhere than on the CPU that is for __dlpack__.
   if (!same_streams && managed->version.major == DLPACK_MAJOR_VERSION &&
       managed->dl_tensor.device.device_type != kDLCPU) {

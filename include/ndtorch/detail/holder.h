@@ -132,11 +132,29 @@ inline void check_table(py::handle object, py::handle array) {
       "data.to_numpy(dtype='float32', na_value=np.nan)."));
 }
 
+// Whether __array_interface__ has a mask that masks something. NumPy doesn't look at it.
+inline bool has_masked_interface(py::handle object) {
+  const auto found = py::reinterpret_steal<py::object>(
+      PyObject_GetAttrString(object.ptr(), "__array_interface__"));
+  if (!found) clear_error();
+  if (!found || !py::isinstance<py::dict>(found)) return false;
+  const auto interface = py::reinterpret_borrow<py::dict>(found);
+  if (!interface.contains("mask") || interface["mask"].is_none()) return false;
+  return py::module_::import("numpy").attr("any")(interface["mask"]).cast<bool>();
+}
+
 // A buffer's memory, or what NumPy makes of an object that can be an array, such as a table of pandas:
-// its memory or a copy, which only the object knows.
+// its memory or a copy, which only the object knows. Where that is a masked array it stays one, for
+// whoever reads it to refuse.
 inline py::object array_of(py::handle object, holder_kind kind) {
   if (kind == holder_kind::buffer) return buffer_array(object);
-  py::object array = py::module_::import("numpy").attr("asarray")(object);
+  if (is_masked(object)) throw_masked("a " + type_name(object));
+  if (has_masked_interface(object)) {
+    throw py::type_error(c10::str("can't convert the __array_interface__ of a ", type_name(object),
+                                  ": its mask would be lost. Fill the masked values first, and "
+                                  "leave the mask out."));
+  }
+  py::object array = py::module_::import("numpy").attr("asanyarray")(object);
   check_table(object, array);
   return array;
 }

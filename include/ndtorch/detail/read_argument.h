@@ -6,6 +6,7 @@
 #include <ndtorch/detail/array.h>
 #include <ndtorch/detail/constraints.h>
 #include <ndtorch/detail/copy.h>
+#include <ndtorch/detail/copy_on_write.h>
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/dlpack.h>
 #include <ndtorch/detail/error.h>
@@ -14,6 +15,7 @@
 #include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/sequence.h>
+#include <ndtorch/detail/strided_copy.h>
 #include <ndtorch/detail/strided_view.h>
 #include <ndtorch/detail/tensor.h>
 #include <ndtorch/dtype.h>
@@ -31,7 +33,7 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-enum class mismatch { none, dtype, device, ndim, sizes, order, read_only, lazy, no_memory };
+enum class mismatch { none, dtype, device, ndim, sizes, order, read_only, lazy, no_memory, bools };
 
 // Whether memory is dense, with its axes in this order. Axes of length 1 play no part, and neither do
 // any in an empty tensor.
@@ -73,6 +75,12 @@ inline bool has_order(at::IntArrayRef sizes, at::IntArrayRef strides, axis_order
   return mismatch::none;
 }
 
+// Whether the function reads the memory as C++'s bools, which the bytes have to be then. Who writes has
+// them made so where they are, see tensor_t: an array that is to be filled may hold anything.
+constexpr bool reads_bools(const requirements& wants) {
+  return wants.dtype == at::kBool && !wants.writes;
+}
+
 // Who asks for a dtype or an order may read the memory itself: it has to be there, and to say what the
 // tensor means. (Tensors of others only: an array's memory always does.)
 inline mismatch check_memory(const requirements& wants, const at::Tensor& tensor) {
@@ -82,9 +90,7 @@ inline mismatch check_memory(const requirements& wants, const at::Tensor& tensor
   if (tensor.layout() != at::kStrided || !tensor.has_storage()) return mismatch::none;
   if (tensor.is_conj() || tensor.is_neg() || tensor._is_zerotensor()) return mismatch::lazy;
   const bool wants_none = wants.has_device && wants.device == at::kMeta;
-  const bool has_none =
-      tensor.storage().unsafeGetStorageImpl()->_mutable_data_ptr_no_checks().get() == nullptr;
-  return has_none && tensor.numel() > 0 && !wants_none ? mismatch::no_memory : mismatch::none;
+  return wants_none || has_all_memory(tensor) ? mismatch::none : mismatch::no_memory;
 }
 
 inline mismatch check_argument(const requirements& wants, const at::Tensor& tensor, bool writable) {
@@ -95,7 +101,19 @@ inline mismatch check_argument(const requirements& wants, const at::Tensor& tens
       wants.order == axis_order::kept ? at::IntArrayRef() : tensor.strides();
   const mismatch found = check_argument(wants, tensor.scalar_type(), tensor.device().type(),
                                         tensor.sizes(), strides, writable);
-  return found != mismatch::none ? found : memory;
+  if (found != mismatch::none) return found;
+  if (memory != mismatch::none) return memory;
+  return reads_bools(wants) && !has_valid_bools(tensor) ? mismatch::bools : mismatch::none;
+}
+
+// The same of an array, which has memory. Inlined as above.
+[[gnu::always_inline]] inline mismatch check_argument(const requirements& wants,
+                                                      const strided_view& view) {
+  const mismatch found =
+      check_argument(wants, view.dtype, at::kCPU, view.sizes(), view.strides(), view.writable);
+  if (found != mismatch::none || !reads_bools(wants)) return found;
+  return has_valid_bools(view.data, view.nbytes, view.sizes(), view.strides()) ? mismatch::none
+                                                                               : mismatch::bools;
 }
 
 inline const char* numpy_name(at::ScalarType type) {
@@ -161,8 +179,13 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
              " Resolve it first, with tensor.resolve_conj().resolve_neg() or tensor.clone().";
     case mismatch::no_memory:
       return text("expected a tensor with memory of its own") +
-             " Pass a dense one with data, not a meta tensor, one of a subclass with "
-             "__torch_dispatch__, or one inside of torch.func (vmap, grad).";
+             " Pass a dense one with data, not a meta tensor, one whose storage was freed or made "
+             "smaller, one of a subclass with __torch_dispatch__, or one inside of torch.func "
+             "(vmap, grad).";
+    case mismatch::bools:
+      return text("expected bools of 0 and 1, since C++ knows no others (got other bytes)") +
+             (is_array ? " Copy it first, with array != 0."
+                       : " Copy it first, with tensor.view(torch.uint8) != 0.");
     case mismatch::none:
       break;
   }
@@ -177,10 +200,7 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
   const array_source source = read_array(object);
   if (source.why != refusal::none) return false;
   const strided_view& view = source.view;
-  if (check_argument(wants, view.dtype, at::kCPU, view.sizes(), view.strides(), view.writable) !=
-      mismatch::none) {
-    return false;
-  }
+  if (check_argument(wants, view) != mismatch::none) return false;
   result = share(object, source, on_read_only::copy_on_write);
   return true;
 }
@@ -234,6 +254,7 @@ class argument_reader {
       case mismatch::device:
       case mismatch::order:
       case mismatch::lazy:
+      case mismatch::bools:
         return refuse_memory(std::move(reason));
       default:
         return refuse(std::move(reason));
@@ -255,8 +276,7 @@ class argument_reader {
     const array_source source = read_array(array);
     const strided_view& view = source.view;
     if (source.why == refusal::none) {
-      const mismatch found =
-          check_argument(wants_, view.dtype, at::kCPU, view.sizes(), view.strides(), view.writable);
+      const mismatch found = check_argument(wants_, view);
       if (found == mismatch::none) return share(array, source, on_read_only::copy_on_write);
       if (!can_be_mended(found)) {
         if (why_ == nullptr) return std::nullopt;

@@ -379,7 +379,8 @@ inline std::byte* store_part(const nested_data::leaf& leaf, at::ScalarType dtype
   if (leaf.tensor.defined()) {
     part.ndim = static_cast<std::size_t>(leaf.tensor.dim());
     std::copy(leaf.tensor.sizes().begin(), leaf.tensor.sizes().end(), part.size_of.begin());
-    result().copy_(leaf.tensor);
+    check_storage(leaf.tensor);  // which Python code that ran since may have freed
+    result().copy_(readable(leaf.tensor, dtype));
   } else {
     const array_source source = read_array(leaf.object);
     if (!source.can_be_copied()) throw_refused(source);

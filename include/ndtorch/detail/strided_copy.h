@@ -3,8 +3,12 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
+#include <c10/util/DimVector.h>
 #include <c10/util/SmallVector.h>
+#include <c10/util/safe_numerics.h>
 #include <ndtorch/detail/allocate.h>
+#include <ndtorch/detail/dense.h>
 #include <ndtorch/detail/parallel.h>
 #include <ndtorch/detail/strided_view.h>
 
@@ -95,12 +99,91 @@ void copy_row(std::byte* target, const std::byte* source, std::int64_t stride, s
   }
 }
 
+// C++ gives a bool whose byte is not 0 or 1 no meaning, and the compiler builds on that. NumPy has them:
+// a mask of 0 and 255 that is viewed as bools, or a black and white picture of PIL's.
+inline constexpr std::uint64_t bits_of_eight_bools = 0x0101010101010101;
+
+// Any byte but 0 becomes 1, in eight bytes at once.
+inline std::uint64_t eight_bools(std::uint64_t bytes) {
+  constexpr std::uint64_t low_bits = 0x7f7f7f7f7f7f7f7f;
+  return (((bytes & low_bits) + low_bits) | bytes) >> 7 & bits_of_eight_bools;
+}
+
+// Like copy_row(): `count` bools, of which each becomes 0 or 1.
+inline void copy_bools(std::byte* target, const std::byte* source, std::int64_t stride,
+                       std::int64_t count) {
+  std::int64_t i = 0;
+  for (; stride == 1 && i + 8 <= count; i += 8) {
+    std::uint64_t bytes;
+    std::memcpy(&bytes, source + i, sizeof(bytes));
+    bytes = eight_bools(bytes);
+    std::memcpy(target + i, &bytes, sizeof(bytes));
+  }
+  for (; i < count; ++i) target[i] = std::byte(source[i * stride] != std::byte(0));
+}
+
+// Whether the bytes are all 0 or 1.
+inline bool are_bools(const std::byte* bytes, std::int64_t stride, std::int64_t count) {
+  std::uint64_t found = 0;
+  std::int64_t i = 0;
+  for (; stride == 1 && i + 8 <= count; i += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, bytes + i, sizeof(eight));
+    found |= eight;
+  }
+  for (; i < count; ++i) found |= std::to_integer<std::uint64_t>(bytes[i * stride]);
+  return (found & ~bits_of_eight_bools) == 0;
+}
+
+// Calls row(first, stride, count) for all rows of bools of these strides, the innermost axis being that
+// of the smallest steps, until it says false; says whether it never did.
+template <class Byte, class Row>
+bool for_each_row_of_bools(Byte* data, at::IntArrayRef sizes, at::IntArrayRef strides,
+                           const Row& row) {
+  const c10::DimVector order = axes_by_stride(sizes, strides);  // the innermost first
+  c10::DimVector axes;
+  for (const std::int64_t axis : order) {
+    const auto i = static_cast<std::size_t>(axis);
+    if (sizes[i] == 0) return true;
+    if (sizes[i] > 1 && strides[i] != 0) axes.push_back(axis);
+  }
+  const auto walk = [&](const auto& self, Byte* first, std::size_t depth) -> bool {
+    const std::int64_t size = depth > 0 ? sizes[static_cast<std::size_t>(axes[depth - 1])] : 1;
+    const std::int64_t stride = depth > 0 ? strides[static_cast<std::size_t>(axes[depth - 1])] : 1;
+    if (depth <= 1) return row(first, stride, size);
+    for (std::int64_t i = 0; i < size; ++i) {
+      if (!self(self, first + i * stride, depth - 1)) return false;
+    }
+    return true;
+  };
+  return walk(walk, data, axes.size());
+}
+
+// Whether all bools of such memory on the CPU are 0 or 1: what typed access asks before it reads one. That
+// takes a fraction of the time in which a function reads them. No stride is negative, and there are
+// `nbytes` bytes from the first to the last.
+inline bool has_valid_bools(const void* data, std::size_t nbytes, at::IntArrayRef sizes,
+                            at::IntArrayRef strides) {
+  const auto* const bytes = static_cast<const std::byte*>(data);
+  if (nbytes == 0) return true;
+  std::uint64_t count = 1;
+  bool overflow = false;
+  for (const std::int64_t size : sizes) {
+    overflow |= c10::mul_overflows(count, static_cast<std::uint64_t>(size), &count);
+  }
+  // All the memory at once, unless there is more of it than elements.
+  if ((overflow || count >= nbytes) && are_bools(bytes, 1, static_cast<std::int64_t>(nbytes))) {
+    return true;
+  }
+  return for_each_row_of_bools(bytes, sizes, strides, are_bools);
+}
+
 using row_copier = void (*)(std::byte*, const std::byte*, std::int64_t, std::int64_t);
 
-inline row_copier find_row_copier(std::size_t word, bool swap) {
+inline row_copier find_row_copier(at::ScalarType dtype, std::size_t word, bool swap) {
   switch (word) {
     case 1:
-      return &copy_row<std::uint8_t, false>;
+      return dtype == at::kBool ? &copy_bools : &copy_row<std::uint8_t, false>;
     case 2:
       return swap ? &copy_row<std::uint16_t, true> : &copy_row<std::uint16_t, false>;
     case 4:
@@ -114,14 +197,15 @@ inline row_copier find_row_copier(std::size_t word, bool swap) {
 class strided_reader {
  public:
   // `strides` are the source's, in bytes; `order` the axes of the dense memory, the innermost
-  // first. An element is `words` words of `word` bytes, whose bytes are reversed where `swap` says
-  // so.
-  strided_reader(const std::byte* source, at::IntArrayRef sizes, at::IntArrayRef strides,
-                 at::IntArrayRef order, std::size_t word, std::int64_t words, bool swap)
+  // first. An element of `dtype` is `words` words of `word` bytes, whose bytes are reversed where
+  // `swap` says so; a bool becomes 0 or 1.
+  strided_reader(at::ScalarType dtype, const std::byte* source, at::IntArrayRef sizes,
+                 at::IntArrayRef strides, at::IntArrayRef order, std::size_t word,
+                 std::int64_t words, bool swap)
       : source_(source),
         word_(word),
         words_per_element_(words),
-        copy_(find_row_copier(word, swap)) {
+        copy_(find_row_copier(dtype, word, swap)) {
     if (words > 1) axes_.push_back({words, static_cast<std::int64_t>(word_)});
     for (const std::int64_t i : order) {
       const axis next{sizes[static_cast<std::size_t>(i)], strides[static_cast<std::size_t>(i)]};

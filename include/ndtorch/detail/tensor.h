@@ -113,6 +113,25 @@ inline void check_layout(const at::Tensor& tensor) {
       "instead.");
 }
 
+// Whether the tensor has no memory, but others in its place, as inside torch.vmap and torch.func.
+// (Some devices' tensors have no storage either, and can be copied.)
+inline bool stands_for_others(const at::Tensor& tensor) {
+  constexpr c10::DispatchKeySet wrapped(
+      {c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
+       c10::DispatchKey::BatchedNestedTensor, c10::DispatchKey::Functionalize});
+  return tensor.unsafeGetTensorImpl()->key_set().has_any(wrapped) ||
+         (tensor.is_cpu() && !tensor.has_storage());
+}
+
+// The first words are PyTorch's (c10/core/TensorImpl.h, 2.13).
+inline void check_stands_for_itself(const at::Tensor& tensor) {
+  if (!stands_for_others(tensor)) return;
+  throw std::runtime_error(c10::str(
+      "Cannot access data pointer of Tensor that doesn't have storage. Got ", describe(tensor),
+      ", which stands for others, as inside torch.vmap and torch.func. Return it from the "
+      "transformed function, and convert the result."));
+}
+
 // Whether the tensor's memory is, as it stands, what the tensor means. The conditions are
 // PyTorch's, in its order.
 inline void check_shareable(const at::Tensor& tensor) {
@@ -136,6 +155,7 @@ inline void check_shareable(const at::Tensor& tensor) {
         "Cannot convert a ZeroTensor to numpy. Set force=True if you need the zero array. "
         "ndtorch::to_numpy does so.");
   }
+  check_stands_for_itself(tensor);
 }
 
 // Whether two indices may reach the same element, as in an expanded tensor. Errs on the side of
