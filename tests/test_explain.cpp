@@ -1,11 +1,21 @@
 // ndtorch/explain.h
+#include <ATen/FunctionalTensorWrapper.h>
+#include <ATen/native/Resize.h>
+#include <ATen/ops/_add_batch_dim.h>
+#include <ATen/ops/_efficientzerotensor.h>
+#include <ATen/ops/_nested_tensor_from_tensor_list.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/quantize_per_tensor.h>
 #include <ndtorch/explain.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <iterator>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "support/arrays.h"
@@ -149,6 +159,171 @@ TEST(explain, says_of_a_tensor_whose_memory_it_is_and_that_it_is_shared) {
                   "\n  memory: of a numpy.ndarray\n");
   EXPECT_CONTAINS(ndtorch::explain(ndtorch::from_numpy(array("np.broadcast_to(1., 3)"))),
                   "\n  memory: of a numpy.ndarray, read-only\n");
+}
+
+// What each line says is what the function does: shares, copies, or throws these words.
+std::string line_of(const std::string& text, const std::string& function) {
+  const std::string start = "\n  " + function + ": ";
+  const auto found = text.find(start);
+  EXPECT_NE(found, std::string::npos) << function << " in " << text;
+  if (found == std::string::npos) return {};
+  const auto begin = found + start.size();
+  // A message may have lines of its own.
+  auto end = text.size();
+  for (const char* const next :
+       {"\n  from_numpy: ", "\n  as_tensor: ", "\n  tensor: ", "\n  numpy: ", "\n  to_numpy: "}) {
+    const auto other = text.find(next, begin);
+    if (other != std::string::npos) end = std::min(end, other);
+  }
+  return text.substr(begin, end - begin);
+}
+
+void expect_says(const std::string& text, const std::string& function, const void* memory,
+                 const std::function<const void*()>& convert) {
+  const std::string line = line_of(text, function);
+  const void* made = nullptr;
+  std::string refused;
+  ndtorch::detail::value_or_refusal(
+      [&] {
+        made = convert();
+        return 0;
+      },
+      [&](const std::string& message) {
+        refused = message;
+        return 0;
+      });
+  if (!refused.empty()) {
+    EXPECT_EQ(line, "refuses: " + refused) << function;
+  } else if (made == memory) {
+    EXPECT_EQ(line.find("shares"), 0U) << function << ": " << line;
+  } else {
+    EXPECT_EQ(line.find("copies"), 0U) << function << ": " << line;
+  }
+}
+
+TEST(explain, says_of_a_tensor_what_numpy_and_to_numpy_do) {
+  const auto freed = [](const at::Tensor& tensor) {
+    at::native::resize_bytes_nocuda(tensor.storage(), c10::SymInt(0));
+    return tensor;
+  };
+  at::Tensor grown_in_vain = ndtorch::from_numpy(array("np.zeros(3)"));
+  EXPECT_THROW(grown_in_vain.resize_({100}), c10::Error);
+  const at::Tensor subclass = at::ones({3});
+  subclass.unsafeGetTensorImpl()->set_python_dispatch(true);
+  const std::pair<const char*, at::Tensor> tensors[] = {
+      {"plain", at::ones({2, 3})},
+      {"without elements", at::ones({0, 3})},
+      {"expanded", at::ones({1}).expand({3})},
+      {"of a read-only array", ndtorch::from_numpy(array("np.broadcast_to(1., (2, 3))"))},
+      {"requires grad", at::ones({2}).set_requires_grad(true)},
+      {"conj", at::ones({2}, at::kComplexFloat).conj()},
+      {"neg", at::ones({2}, at::kComplexFloat)._neg_view()},
+      {"zeros without memory", at::_efficientzerotensor({3}, at::kFloat)},
+      {"sparse", at::ones({2, 2}).to_sparse()},
+      {"nested", at::_nested_tensor_from_tensor_list({at::ones({3}), at::ones({2})})},
+      {"quantized", at::quantize_per_tensor(at::ones(3), 1, 0, at::kQInt8)},
+      {"bits", at::empty({3}, at::ScalarType::Bits8)},
+      {"bfloat16", at::ones({3}, at::kBFloat16)},
+      {"meta", at::empty({2}, at::kMeta)},
+      {"65 dimensions", at::ones(std::vector<std::int64_t>(65, 1))},
+      {"more elements than bytes", at::ones({1}).expand({std::int64_t{1} << 62})},
+      {"freed", freed(at::ones({3}))},
+      {"freed conj", freed(at::ones({3}, at::kComplexFloat)).conj()},
+      {"freed, requires grad", freed(at::ones({3})).set_requires_grad(true)},
+      {"grown in vain", grown_in_vain},
+      {"subclass", subclass},
+      {"in vmap", at::_add_batch_dim(at::ones({2, 3}), 0, 1)},
+      {"in functionalize", at::functionalization::impl::to_functional_tensor(at::ones({3}))},
+  };
+  for (const auto& [name, tensor] : tensors) {
+    SCOPED_TRACE(name);
+    const bool has_memory = tensor.has_storage() && tensor.layout() == at::kStrided;
+    const void* const memory = has_memory && tensor.numel() > 0 && !tensor.is_meta() &&
+                                       !tensor._is_zerotensor() && tensor.storage().nbytes() > 0 &&
+                                       !tensor.is_nested()
+                                   ? tensor.storage().data()
+                                   : nullptr;
+    const bool resizable = tensor.has_storage() && tensor.storage().resizable();
+    const std::string text = ndtorch::explain(tensor);
+    if (tensor.has_storage()) {
+      EXPECT_EQ(tensor.storage().resizable(), resizable) << "changed";
+    }
+    const auto data_of = [&](const py::array& made) -> const void* {
+      return tensor.numel() == 0 ? nullptr : made.data();
+    };
+    expect_says(text, "numpy", memory, [&] { return data_of(ndtorch::numpy(tensor)); });
+    expect_says(text, "to_numpy", memory, [&] { return data_of(ndtorch::to_numpy(tensor)); });
+  }
+}
+
+TEST(explain, says_of_an_object_what_each_function_makes_of_it) {
+  test::import_torch();
+  std::vector<std::string> expressions = {
+      "[1, 2]",
+      "3",
+      "True",
+      "None",
+      "'text'",
+      "[1, 'x']",
+      "object()",
+      "b'1234'",
+      "bytearray(b'1234')",
+      "memoryview(b'1234')[::-1]",
+      "np.float32(1)",
+      "np.float32",
+      "type('table', (), {'__array__': lambda self, *_, **__: np.zeros(3)})()",
+      "type('table', (), {'__array__': lambda self, *_, **__: np.ma.masked_array([1, 2], [0, "
+      "1])})()",
+      "type('table', (), {'__array__': lambda self, *_, **__: np.zeros(3)[::-1]})()",
+      "type('table', (), {'__array__': lambda self, *_, **__: 1 / 0})()",
+      "torch.ones(3)",
+      "torch.ones(3).requires_grad_()",
+      "torch.ones(3, dtype=torch.cfloat).conj()",
+      "torch.ones(3).to_sparse()",
+      "torch.empty(3, device='meta')",
+      "(lambda t: (t.untyped_storage().resize_(0), t)[1])(torch.ones(3))",
+      "__import__('ctypes').c_int(3)",
+      "(__import__('ctypes').c_void_p * 2)()",
+      "[np.ma.masked]",
+      "np.array([255, 0, 7], 'u1').view(bool)"};
+  for (const auto& list :
+       {std::vector<const char*>(std::begin(test::layouts), std::end(test::layouts)),
+        std::vector<const char*>(std::begin(test::copied_only), std::end(test::copied_only)),
+        std::vector<const char*>(std::begin(test::unsupported_arrays),
+                                 std::end(test::unsupported_arrays)),
+        std::vector<const char*>(std::begin(test::masked_arrays), std::end(test::masked_arrays)),
+        std::vector<const char*>(std::begin(test::unused_strides),
+                                 std::end(test::unused_strides))}) {
+    expressions.insert(expressions.end(), list.begin(), list.end());
+  }
+  for (const std::string& expression : expressions) {
+    SCOPED_TRACE(expression);
+    const py::object object = eval(expression);
+    const std::string text = ndtorch::explain(object);
+    // Shared memory is that of what from_numpy or as_tensor gives twice.
+    const void* memory = nullptr;
+    const auto data_of = [](const at::Tensor& tensor) { return tensor.storage().data(); };
+    const at::Tensor held =
+        ndtorch::detail::value_or_refusal([&] { return ndtorch::as_tensor(object); },
+                                          [](const std::string&) { return at::Tensor(); });
+    if (held.defined()) {
+      const at::Tensor again = ndtorch::as_tensor(object);
+      if (data_of(again) == data_of(held)) memory = data_of(held);
+    }
+    const void* const none = &memory;  // nobody's
+    const void* const shared = memory != nullptr ? memory : none;
+    expect_says(text, "from_numpy", shared, [&] { return data_of(ndtorch::from_numpy(object)); });
+    // Empty memory is nobody's, and of an object that makes an array each time too.
+    if (held.defined() && (held.numel() == 0 || expression.find("table") != std::string::npos)) {
+      EXPECT_NE(line_of(text, "as_tensor").find("refuses"), 0U);
+    } else {
+      expect_says(text, "as_tensor", shared, [&] { return data_of(ndtorch::as_tensor(object)); });
+    }
+    expect_says(text, "tensor", shared, [&]() -> const void* {
+      ndtorch::tensor(object);
+      return nullptr;
+    });
+  }
 }
 
 struct kind_of_tensor {
