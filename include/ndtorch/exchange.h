@@ -58,10 +58,10 @@ inline void check_exchangeable(const at::Tensor& tensor) {
     throw py::buffer_error(
         "Can't export tensors with the negative bit set. Use tensor.resolve_neg() first.");
   }
-  if (is_wrapper(tensor)) {
+  if (is_dispatched_to_python(tensor)) {
     throw py::buffer_error(
-        "Can't export tensor subclasses with __torch_dispatch__, or tensors inside of torch.func, "
-        "whose memory needn't be what they mean. Export the plain tensor inside.");
+        "Can't export tensor subclasses with __torch_dispatch__, whose memory needn't be what they "
+        "mean. Export the plain tensor inside.");
   }
   if (tensor._is_zerotensor()) {
     throw py::buffer_error(

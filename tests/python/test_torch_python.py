@@ -346,9 +346,9 @@ def test_an_array_in_a_trace_is_a_constant():
 @pytest.mark.parametrize("transform", [torch.func.vmap, torch.func.functionalize])
 def test_a_tensor_inside_of_torch_func_has_no_array(transform):
     def function(x):
-        with pytest.raises(RuntimeError, match="outside of the function that is transformed"):
+        with pytest.raises(RuntimeError, match="convert the result"):
             module.numpy(x)
-        with pytest.raises(BufferError, match="or tensors inside of torch.func"):
+        with pytest.raises(RuntimeError, match="convert the result"):
             module.dlpack(x)
         with pytest.raises(TypeError, match="pass torch.stack"):
             module.copied([x, x])

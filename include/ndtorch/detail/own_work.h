@@ -20,13 +20,25 @@ inline constexpr c10::DispatchKeySet before_kernels =
     c10::DispatchKeySet(
         {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
 
-// Whether the tensor stands for another one, which its operators know of and its memory doesn't: one of
-// a subclass with __torch_dispatch__, or of functorch (vmap, grad), or functionalized.
+// Whether the tensor has no memory, but others in its place, as inside torch.vmap and torch.func.
+// (Some devices' tensors have no storage either, and can be copied.)
+inline bool stands_for_others(const at::Tensor& tensor) {
+  constexpr c10::DispatchKeySet wrapped(
+      {c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
+       c10::DispatchKey::BatchedNestedTensor, c10::DispatchKey::Functionalize});
+  return tensor.unsafeGetTensorImpl()->key_set().has_any(wrapped) ||
+         (tensor.is_cpu() && !tensor.has_storage());
+}
+
+// Whether it is of a subclass of torch.Tensor with __torch_dispatch__, which may mean something else
+// than its memory says, or have none.
+inline bool is_dispatched_to_python(const at::Tensor& tensor) {
+  return tensor.unsafeGetTensorImpl()->is_python_dispatch();
+}
+
+// Either of the two: only its operators know what it means.
 inline bool is_wrapper(const at::Tensor& tensor) {
-  constexpr c10::DispatchKeySet wrappers({c10::DispatchKey::Python, c10::DispatchKey::Functionalize,
-                                          c10::DispatchKey::FuncTorchBatched,
-                                          c10::DispatchKey::FuncTorchGradWrapper});
-  return tensor.unsafeGetTensorImpl()->key_set().has_any(wrappers);
+  return is_dispatched_to_python(tensor) || stands_for_others(tensor);
 }
 
 // Whether operators on this tensor are somebody's business all the same: autograd's, or its wrapper's.

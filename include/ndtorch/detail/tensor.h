@@ -60,6 +60,15 @@ inline constexpr char nested_is_not_dense[] =
     "expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor(0) or Tensor.unbind() "
     "first.";
 
+// The first words are PyTorch's (c10/core/TensorImpl.h, 2.13).
+inline void check_stands_for_itself(const at::Tensor& tensor) {
+  if (!stands_for_others(tensor)) return;
+  throw std::runtime_error(c10::str(
+      "Cannot access data pointer of Tensor that doesn't have storage. Got ", describe(tensor),
+      ", which stands for others, as inside torch.vmap and torch.func. Return it from the "
+      "transformed function, and convert the result."));
+}
+
 // What NumPy has no form for, on any device: no later step of a conversion could mend it.
 inline void check_layout(const at::Tensor& tensor) {
   if (is_plain_cpu_tensor(tensor)) {
@@ -83,17 +92,12 @@ inline void check_layout(const at::Tensor& tensor) {
                                   tensor.sizes(), ", dtype ", tensor.scalar_type(), ", device ",
                                   tensor.device(), "."));
   }
-  if (is_wrapper(tensor)) {
+  if (is_dispatched_to_python(tensor)) {
     throw std::runtime_error(
-        tensor.unsafeGetTensorImpl()->is_python_dispatch()
-            ? ".numpy() is not supported for tensor subclasses. Its __torch_dispatch__ says what "
-              "this one means: convert the plain tensor inside."
-            : "Cannot access data pointer of Tensor that doesn't have storage: inside of "
-              "torch.func "
-              "(vmap, grad, jvp, functionalize) it stands for another one. Convert the tensor "
-              "outside "
-              "of the function that is transformed.");
+        ".numpy() is not supported for tensor subclasses. Its __torch_dispatch__ says what this "
+        "one means: convert the plain tensor inside.");
   }
+  check_stands_for_itself(tensor);
   if (tensor.dim() > static_cast<std::int64_t>(max_ndim)) throw_too_many_dimensions(tensor);
 }
 
@@ -111,25 +115,6 @@ inline void check_layout(const at::Tensor& tensor) {
   throw std::runtime_error(
       "Can't call numpy() on Tensor that has negative bit set. Use tensor.resolve_neg().numpy() "
       "instead.");
-}
-
-// Whether the tensor has no memory, but others in its place, as inside torch.vmap and torch.func.
-// (Some devices' tensors have no storage either, and can be copied.)
-inline bool stands_for_others(const at::Tensor& tensor) {
-  constexpr c10::DispatchKeySet wrapped(
-      {c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
-       c10::DispatchKey::BatchedNestedTensor, c10::DispatchKey::Functionalize});
-  return tensor.unsafeGetTensorImpl()->key_set().has_any(wrapped) ||
-         (tensor.is_cpu() && !tensor.has_storage());
-}
-
-// The first words are PyTorch's (c10/core/TensorImpl.h, 2.13).
-inline void check_stands_for_itself(const at::Tensor& tensor) {
-  if (!stands_for_others(tensor)) return;
-  throw std::runtime_error(c10::str(
-      "Cannot access data pointer of Tensor that doesn't have storage. Got ", describe(tensor),
-      ", which stands for others, as inside torch.vmap and torch.func. Return it from the "
-      "transformed function, and convert the result."));
 }
 
 // Whether the tensor's memory is, as it stands, what the tensor means. The conditions are
@@ -155,7 +140,6 @@ inline void check_shareable(const at::Tensor& tensor) {
         "Cannot convert a ZeroTensor to numpy. Set force=True if you need the zero array. "
         "ndtorch::to_numpy does so.");
   }
-  check_stands_for_itself(tensor);
 }
 
 // Whether two indices may reach the same element, as in an expanded tensor. Errs on the side of
