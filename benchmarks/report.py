@@ -31,7 +31,7 @@ ROWS = [
     ("`to_numpy` of a CPU tensor, 4-d", "numpy 4-d", "to_numpy", [("ndtorch", "`numpy`", 1.05)]),
     ("`numpy(from_numpy(a))`", "round trip", "ndtorch", [("torch", "torch's pair", 0.20)]),
     ("a tensor's end without the GIL", "drop without the GIL", "ndtorch", [
-        ("torch", "that of `torch::utils::tensor_from_numpy`", 1.00)]),
+        ("torch", "that of `torch::utils::tensor_from_numpy`", 0.30)]),
     ("call with a `tensor_t<float>` argument", "call argument", "ndtorch", [
         ("nanobind", "nanobind's `ndarray`", 0.80)]),
     ("call that returns one as NumPy", "call result", "ndtorch", [

@@ -9,12 +9,12 @@
 #include <pybind11/embed.h>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -47,12 +47,15 @@ py::object eval(const std::string& expression) {
 at::Tensor view(const char* array = "np.arange(6.)") { return ndtorch::from_numpy(eval(array)); }
 at::Tensor read_only_view() { return view("np.broadcast_to(np.arange(6.), (1, 6))[0]"); }
 
-// Counts the ends of arrays, whose memory this is.
+// Counts the ends of arrays, whose memory this is. The first takes longer than ndtorch's thread goes on
+// without a break.
 std::atomic<int> ended{0};
 
 at::Tensor counted_view() {
   static double memory = 0;
-  const py::capsule owner(&memory, [](void*) { ++ended; });
+  const py::capsule owner(&memory, [](void*) {
+    if (++ended == 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  });
   return ndtorch::from_numpy(py::array_t<double>(1, &memory, owner));
 }
 

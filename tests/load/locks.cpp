@@ -2,14 +2,17 @@
 #include <ATen/core/Tensor.h>
 #include <ndtorch/ndtorch.h>
 #include <pybind11/embed.h>
+#include <pybind11/numpy.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <fstream>
 #include <map>
@@ -219,8 +222,8 @@ class arrays {
 
   // Whether there is more to do. Needs the GIL.
   bool run() {
-    const py::object array = empty_(10'000'000, "uint8");  // 10 MB
-    array.attr("fill")(1);
+    const py::array array = empty_(10'000'000, "uint8");  // 10 MB
+    std::memset(array.request(true).ptr, 1, static_cast<std::size_t>(array.nbytes()));
     consumer_.give(ndtorch::from_numpy(array));
     for (int i = 0; i < 1000; ++i) consumer_.give(ndtorch::from_numpy(empty_(3)));
     ++made_;

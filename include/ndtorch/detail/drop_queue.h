@@ -17,7 +17,7 @@
 
 #if __has_include(<pthread.h>)
 #include <pthread.h>
-#include <signal.h>
+#include <csignal>
 #endif
 
 namespace ndtorch {
@@ -117,10 +117,13 @@ class drop_queue {
       is_dropped_here_ = false;
       return;
     }
-    const clock::rep since = behind_since_;
-    if (!is_asking_ || since == 0 || now() - since < patience.count()) return;
+    const clock::rep since = behind_since_, begin = now();
+    if (!is_asking_ || since == 0 || begin - since < patience.count()) return;
     const gil_release without_gil;
-    while (is_asking_) std::this_thread::sleep_for(std::chrono::microseconds(20));
+    // Until it has the GIL, which this thread could hardly have before, and so not for ever.
+    while (is_asking_ && now() - begin < patience.count()) {
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
   }
 
   // Called by atexit. What comes later is kept until the process ends.
