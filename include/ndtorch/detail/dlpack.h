@@ -217,7 +217,7 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
 template <class Managed>
 struct dlpack_offer {
   at::Storage storage;
-  at::DataPtr object;                           // or this, whose memory it is
+  at::DataPtr read_only;  // or this, which a first write takes from the storage only
   std::vector<std::int64_t> sizes_and_strides;  // the tensor's own may change
   Managed managed;
 
@@ -227,7 +227,9 @@ struct dlpack_offer {
   static py::object object_behind(const Managed& managed) {
     if (managed.deleter != &destroy) return {};
     const auto& offer = *static_cast<const dlpack_offer*>(managed.manager_ctx);
-    return py::reinterpret_borrow<py::object>(static_cast<PyObject*>(offer.object.get_context()));
+    return py::reinterpret_borrow<py::object>(
+        offer.storage ? holder_of(offer.storage)
+                      : static_cast<PyObject*>(offer.read_only.get_context()));
   }
 };
 
@@ -541,11 +543,10 @@ dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = fals
   const exported_memory memory = export_memory(tensor, /*others_may_write=*/!is_versioned<Managed>);
   DLTensor& described = offer->managed.dl_tensor;
   described.data = memory.data;
-  if (memory.holder == nullptr) {
+  if (memory.writable) {
     offer->storage = home_of(tensor.storage());
   } else {
-    // Not the storage: a first write takes that elsewhere.
-    offer->object = hold_object(memory.data, memory.holder, tensor.device());
+    offer->read_only = hold_object(memory.data, memory.holder, tensor.device());
   }
   described.device = dlpack_device(tensor.device());
   described.ndim = static_cast<std::int32_t>(tensor.dim());
