@@ -325,6 +325,14 @@ TYPED_TEST(member, on_the_objects_own_memory_stays_read_only_where_it_came_back_
   EXPECT_EQ(test::text_of(h.attr("view")), "[2. 3. 4.]");
 }
 
+TYPED_TEST(member, that_is_written_before_it_comes_back_has_what_was_written) {
+  const py::object h = TestFixture::make();
+  const py::array numbers = h.attr("second_view");
+  run<TestFixture>("v = h.view; v.flags.writeable = False; h.set_written(v); del v", h);
+  EXPECT_EQ(test::text_of(h.attr("view")), "[2. 3. 4.]");
+  EXPECT_EQ(test::text_of(numbers), "[1. 2.]");
+}
+
 TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_another) {
   for (const char* statement :
        {"part.view = h.view", "part.list.append(h.view)", "part.maybe = h.view[:2]"}) {
@@ -338,6 +346,17 @@ TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_another) {
     part = py::object();
     EXPECT_TRUE(alive().is_none());
   }
+}
+
+TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_a_cast) {
+  py::object h = TestFixture::make();
+  const py::object alive = weak(h);
+  TestFixture::kept() = py::cast<TypeParam>(h.attr("view"));
+  h = py::object();
+  EXPECT_FALSE(alive().is_none());
+  EXPECT_EQ(TestFixture::kept()[1].template item<float>(), 2);
+  TestFixture::forget();
+  EXPECT_TRUE(alive().is_none());
 }
 
 TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_cpp) {
