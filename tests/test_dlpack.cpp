@@ -438,7 +438,13 @@ TEST_P(dlpack_capsule, is_taken_when_the_function_is_called_with_it) {
     return x.sum().item<double>();
   });
   module.def("g", [](const tensor_t<>& x, const tensor_t<>&) { return x.dim(); });
+  module.def(
+      "h", [](const tensor_t<const double>& x) { return x.sum().item<double>(); },
+      py::call_guard<py::gil_scoped_release>());
   EXPECT_EQ(module.attr("f")(capsule_, "x").cast<double>(), 15);
+  EXPECT_TRUE(is_used());
+  capsule_ = (memory_.*GetParam().make)();
+  EXPECT_EQ(module.attr("h")(capsule_).cast<double>(), 15);
   EXPECT_TRUE(is_used());
   capsule_ = (memory_.*GetParam().make)();
   // As two arguments it would be two tensors that both give the memory back.

@@ -275,9 +275,13 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   // refused, the next overload would have found it used. Throws type_error where it has been taken since.
   // And only the overload that is called writes into its arguments.
   type& value() {
-    if (capsule_) value_ = type::from(std::exchange(capsule_, object()));
+    if (capsule_) take_capsule();
     value_.make_bools_valid();
     return value_;
+  }
+  [[gnu::noinline]] void take_capsule() {
+    const gil_scoped_acquire gil;  // a call_guard has given it up by then
+    value_ = type::from(std::exchange(capsule_, object()));
   }
 
   type value_;
