@@ -245,7 +245,7 @@ TEST(numpy_dtype, names_the_remedy_for_what_numpy_lacks) {
        {at::ScalarType::Bits8, at::ScalarType::UInt4, at::ScalarType::Undefined}) {
     SCOPED_TRACE(c10::toString(type));
     EXPECT_CONTAINS(message_of<py::type_error>([&] { ndtorch::numpy_dtype(type); }),
-                    "tensor.to(at::kFloat)");
+                    "read its bytes, with tensor.view(at::kByte)");
   }
 }
 

@@ -161,14 +161,18 @@ inline std::string supported_dtypes() {
       ". Convert the data to one of these first, for example with array.astype(np.float32)."));
 }
 
+// LibTorch itself casts none of the types of bits and of less than a byte.
+inline const char* remedy_for_unsupported(at::ScalarType type) {
+  return c10::isQIntType(type) ? "call tensor.dequantize() or tensor.int_repr() first."
+                               : "read its bytes, with tensor.view(at::kByte).";
+}
+
 // new_descr() for a type that is not NumPy's own; apart from it, since few exports come here.
 [[gnu::noinline]] inline array_descr* new_foreign_descr(at::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr) {
-    throw py::type_error(
-        c10::str("Got unsupported ScalarType ", type, ". NumPy has no such dtype: ",
-                 c10::isQIntType(type) ? "call tensor.dequantize() or tensor.int_repr() first."
-                                       : "read its bytes, with tensor.view(at::kByte)."));
+    throw py::type_error(c10::str("Got unsupported ScalarType ", type,
+                                  ". NumPy has no such dtype: ", remedy_for_unsupported(type)));
   }
   py::object scalar;
   try {

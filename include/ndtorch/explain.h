@@ -169,8 +169,8 @@ inline std::string explain_other(py::handle object) {
     return "shares the tensor's memory";
   });
   const std::string forced = detail::said_by([&] {
-    const bool copies = detail::make_to_numpy(tensor, detail::task::check).is_none();
-    return copies ? "copies" : "shares the tensor's memory";
+    const bool shares = bool{detail::make_to_numpy(tensor, detail::task::check)};
+    return shares ? "shares the tensor's memory" : "copies";
   });
   std::string text = "a tensor";
   if (tensor.layout() == at::kStrided && !tensor.is_nested()) {

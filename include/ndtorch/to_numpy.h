@@ -52,20 +52,23 @@ inline py::object original_array(PyObject* array) {
 // What a conversion is to do: explain() asks for its checks alone, which are the same then.
 enum class task { convert, check };
 
+// What share() may throw, in the same order: the dtype, the memory, and NumPy's own checks, for which the
+// array is made on no memory.
+[[gnu::noinline]] inline py::array check_share(const at::Tensor& tensor) {
+  auto dtype = py::reinterpret_steal<py::object>(
+      reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
+  check_storage(tensor);
+  return make_array(nullptr, /*writable=*/false, tensor.sizes(), tensor.strides(),
+                    reinterpret_cast<array_descr*>(dtype.release().ptr()), py::none());
+}
+
 // Shares `tensor`, which is dense memory on the CPU. `parent` is the object that the tensor is part of,
 // if there is one: the array keeps it where nobody else is known to keep the memory. Not always: set as
 // a tensor of the same object again, the array would keep that object for ever.
-inline py::array share(const at::Tensor& tensor, py::handle parent = {},
-                       task what = task::convert) {
+inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
-  if (what == task::check) {
-    check_storage(tensor);
-    // On no memory, for NumPy's own checks.
-    return make_array(nullptr, /*writable=*/false, tensor.sizes(), tensor.strides(),
-                      reinterpret_cast<array_descr*>(dtype.release().ptr()), py::none());
-  }
-  const auto [data, holder, writable] = export_memory(tensor);
+  const auto [data, holder, writable, dense] = export_memory(tensor);
   py::object base;
   if (parent && is_kept_by_nobody(tensor.storage(), holder)) {
     base = py::reinterpret_borrow<py::object>(parent);
@@ -76,7 +79,7 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {},
     base = api().is_array(holder) ? original_array(holder)
                                   : py::reinterpret_borrow<py::object>(holder);
   }
-  return make_array(data, writable && !may_overlap(tensor), tensor.sizes(), tensor.strides(),
+  return make_array(data, writable && (dense || !axes_may_overlap(tensor)), tensor.sizes(), tensor.strides(),
                     reinterpret_cast<array_descr*>(dtype.release().ptr()), std::move(base));
 }
 
@@ -120,18 +123,20 @@ inline at::Tensor to_plain(const at::Tensor& tensor) {
 
 // numpy(), or what it would throw.
 inline py::array make_numpy(const at::Tensor& tensor, task what) {
-  check_layout(tensor);
-  check_shareable(tensor);
-  return share(tensor, {}, what);
+  check_plain(tensor);
+  return what == task::check ? check_share(tensor) : share(tensor);
 }
 
-// to_numpy(), or what it would throw; an array of None then, where it would copy.
-inline py::object make_to_numpy(const at::Tensor& tensor, task what) {
+// to_numpy(), or what it would throw; a null handle then, where it would copy.
+inline py::array make_to_numpy(const at::Tensor& tensor, task what) {
   check_layout(tensor);
-  if (!tensor.requires_grad() && is_plain_memory(tensor)) return share(tensor, {}, what);
+  if (is_plain_cpu_tensor(tensor) && !tensor.requires_grad()) {
+    return what == task::check ? check_share(tensor) : share(tensor);
+  }
   check_convertible(tensor);
   if (what == task::check) {
-    return is_plain_memory(tensor) ? py::object(share(tensor, {}, what)) : py::none();
+    return is_plain_memory(tensor) ? check_share(tensor)
+                                   : py::reinterpret_steal<py::array>(nullptr);
   }
   const at::Tensor plain = with_python_errors([&] {
     const gil_release without_gil;

@@ -235,13 +235,11 @@ inline bool is_to_have_memory(const at::Tensor& tensor) {
 inline std::uint64_t bytes_needed(const at::Tensor& tensor) {
   if (tensor.numel() == 0) return 0;
   const auto item = static_cast<std::uint64_t>(tensor.itemsize());
-  const auto offset = static_cast<std::uint64_t>(tensor.storage_offset());
-  if (tensor.is_non_overlapping_and_dense()) {
-    return (offset + static_cast<std::uint64_t>(tensor.numel())) * item;
-  }
-  std::uint64_t extent = offset + 1;
+  const bool dense = tensor.is_non_overlapping_and_dense();
+  const std::int64_t first = dense ? tensor.numel() : 1;
+  auto extent = static_cast<std::uint64_t>(tensor.storage_offset() + first);
   bool overflow = false;
-  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
+  for (std::int64_t i = 0; !dense && i < tensor.dim(); ++i) {
     std::uint64_t steps = 0;
     overflow |= c10::mul_overflows(static_cast<std::uint64_t>(tensor.size(i) - 1),
                                    static_cast<std::uint64_t>(tensor.stride(i)), &steps);
@@ -281,7 +279,7 @@ inline std::string lost_memory_text(const at::Tensor& tensor) {
 }
 
 // Before LibTorch touches the memory, which it does without looking. Throws runtime_error.
-inline void check_storage(const at::Tensor& tensor) {
+[[gnu::noinline]] inline void check_storage(const at::Tensor& tensor) {
   if (is_to_have_memory(tensor) && !has_all_memory(tensor)) {
     throw std::runtime_error(lost_memory_text(tensor));
   }
@@ -318,13 +316,13 @@ struct exported_memory {
   void* data;
   PyObject* holder;  // as above
   bool writable;
+  bool dense;  // no element is reached twice, and none is left out
 };
 
 // The memory of a tensor that means what its memory says. Where it is read-only and `others_may_write`,
 // the tensor gets memory of its own first. const_data_ptr() is the only access that leaves it shared.
 inline exported_memory export_memory(const at::Tensor& tensor, bool others_may_write = false) {
   return with_python_errors([&]() -> exported_memory {
-    check_storage(tensor);
     const at::Storage& storage = tensor.storage();
     storage_memory memory = memory_of(storage);
     const bool writable =
@@ -334,9 +332,16 @@ inline exported_memory export_memory(const at::Tensor& tensor, bool others_may_w
       // The memory of an array that became writable since it came has been left just now.
       if (memory.holder != nullptr) memory.holder = holder_of(storage);
     }
-    if (tensor.numel() == 0) return {nullptr, memory.holder, writable};  // as LibTorch's data_ptr()
-    const auto offset = static_cast<std::size_t>(tensor.storage_offset()) * tensor.itemsize();
-    return {static_cast<char*>(const_cast<void*>(memory.data)) + offset, memory.holder, writable};
+    const std::size_t item = tensor.itemsize();  // a power of two
+    const auto offset = static_cast<std::size_t>(tensor.storage_offset());
+    const auto count = static_cast<std::size_t>(tensor.numel());
+    // Most tensors are dense, and have all their memory.
+    const std::size_t room = storage.nbytes() >> __builtin_ctzll(item);
+    const bool dense = tensor.is_non_overlapping_and_dense();
+    if (!dense || memory.data == nullptr || offset + count > room) check_storage(tensor);
+    if (count == 0) return {nullptr, memory.holder, writable, dense};  // as LibTorch's data_ptr()
+    return {static_cast<char*>(const_cast<void*>(memory.data)) + offset * item, memory.holder,
+            writable, dense};
   });
 }
 

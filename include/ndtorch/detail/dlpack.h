@@ -118,10 +118,8 @@ inline DLDevice dlpack_device(at::Device device) {
 inline DLDataType dlpack_dtype(at::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr) {
-    throw py::buffer_error(
-        c10::str("Got unsupported ScalarType ", type, ". DLPack has no such dtype: ",
-                 c10::isQIntType(type) ? "call tensor.dequantize() or tensor.int_repr() first."
-                                       : "read its bytes, with tensor.view(at::kByte)."));
+    throw py::buffer_error(c10::str("Got unsupported ScalarType ", type,
+                                    ". DLPack has no such dtype: ", remedy_for_unsupported(type)));
   }
   return {static_cast<std::uint8_t>(entry->dlpack_code),
           static_cast<std::uint8_t>(entry->item_size * 8), 1};

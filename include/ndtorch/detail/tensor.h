@@ -142,6 +142,16 @@ inline void check_shareable(const at::Tensor& tensor) {
   }
 }
 
+// check_layout() and check_shareable(), asked at once of what most tensors are.
+inline void check_plain(const at::Tensor& tensor) {
+  if (is_plain_cpu_tensor(tensor) && !tensor.requires_grad() &&
+      tensor.dim() <= static_cast<std::int64_t>(max_ndim)) {
+    return;
+  }
+  check_layout(tensor);
+  check_shareable(tensor);
+}
+
 // Whether two indices may reach the same element, as in an expanded tensor. Errs on the side of
 // yes: an exact answer is a hard problem, and only strange strides are judged wrongly.
 [[gnu::noinline]] inline bool axes_may_overlap(const at::Tensor& tensor) {
@@ -189,10 +199,6 @@ inline bool layout_stride_of(const at::Tensor& tensor, std::int64_t* strides) {
     least = strides[order[i]] * tensor.sizes()[order[i]];
   }
   return true;
-}
-
-inline bool may_overlap(const at::Tensor& tensor) {
-  return !tensor.is_non_overlapping_and_dense() && axes_may_overlap(tensor);
 }
 
 }  // namespace detail
