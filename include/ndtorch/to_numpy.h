@@ -79,8 +79,9 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
     base = api().is_array(holder) ? original_array(holder)
                                   : py::reinterpret_borrow<py::object>(holder);
   }
-  return make_array(data, writable && (dense || !axes_may_overlap(tensor)), tensor.sizes(), tensor.strides(),
-                    reinterpret_cast<array_descr*>(dtype.release().ptr()), std::move(base));
+  return make_array(data, writable && (dense || !axes_may_overlap(tensor)), tensor.sizes(),
+                    tensor.strides(), reinterpret_cast<array_descr*>(dtype.release().ptr()),
+                    std::move(base));
 }
 
 // Before LibTorch reads a tensor to copy it: that it has something to be read.

@@ -375,8 +375,7 @@ void dlpack_case(input& bytes) {
   run(of_dlpack_dtype, [&](py::handle object) { return ndtorch::as_tensor(object, other); }, look);
   if (from.tensor.ndim < 64) {
     run(
-        of_dlpack_item,
-        [](py::handle object) { return ndtorch::tensor(py::make_tuple(object)); },
+        of_dlpack_item, [](py::handle object) { return ndtorch::tensor(py::make_tuple(object)); },
         [&](const at::Tensor& tensor) { look(tensor[0]); });
   }
   if (kind == capsule || kind == old_capsule) {
