@@ -69,16 +69,12 @@ inline py::array share(const at::Tensor& tensor, py::handle parent = {}) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
   const auto [data, holder, writable, dense] = export_memory(tensor);
-  py::object base;
-  if (parent && is_kept_by_nobody(tensor.storage(), holder)) {
-    base = py::reinterpret_borrow<py::object>(parent);
-  } else if (holder == nullptr) {
-    base = hold_storage(home_of(tensor.storage()));
-  } else {
-    // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
-    base = api().is_array(holder) ? original_array(holder)
-                                  : py::reinterpret_borrow<py::object>(holder);
-  }
+  // The storage of a read-only object doesn't do as the base: a first write moves it elsewhere.
+  py::object base = parent && is_kept_by_nobody(tensor.storage(), holder)
+                        ? py::reinterpret_borrow<py::object>(parent)
+                    : holder == nullptr      ? hold_storage(home_of(tensor.storage()))
+                    : api().is_array(holder) ? original_array(holder)
+                                             : py::reinterpret_borrow<py::object>(holder);
   return make_array(data, writable && (dense || !axes_may_overlap(tensor)), tensor.sizes(),
                     tensor.strides(), reinterpret_cast<array_descr*>(dtype.release().ptr()),
                     std::move(base));

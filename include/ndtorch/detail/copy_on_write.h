@@ -173,7 +173,8 @@ inline at::DataPtr& hold_of(c10::StorageImpl& storage) {
 // The storage that keeps the memory for others, without what a first write has left: each array that is
 // made a tensor again and written would keep all those before it.
 inline const at::Storage& home_of(const at::Storage& storage) {
-  const moved_memory* const moved = moved_memory::of(storage.data_ptr());
+  const moved_memory* const moved =
+      moved_memory::of(storage.unsafeGetStorageImpl()->_mutable_data_ptr_no_checks());
   return moved != nullptr ? moved->own : storage;
 }
 
