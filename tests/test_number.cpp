@@ -236,8 +236,8 @@ TEST(numbers, of_others_are_taken_with_a_dtype_as_by_torch) {
         SCOPED_TRACE(std::string(py::str(name)) + " in " + form + " as " + dtype);
         const py::object data = eval(form, py::arg("x") = number);
         if (std::string(py::str(name)) == "text" && data.ptr() != number.ptr()) continue;
-        const Py_ssize_t before = references(number);
         const py::dict locals(py::arg("x") = number);
+        const Py_ssize_t before = references(number);
         py::object theirs;
         const test::python_error of_torch = [&]() -> test::python_error {
           try {
