@@ -1,5 +1,6 @@
 // Arrays, into tensors by every way there is.
 #include <c10/core/StorageImpl.h>
+#include <ndtorch/explain.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/typed.h>
 
@@ -87,7 +88,7 @@ class checked_array {
       expect(tensor.strides()[i] * item == PyArray_STRIDES(array)[i], "a stride is another");
     }
     expect(static_cast<std::int64_t>(nbytes) == end, "the storage is of another size");
-    if (has_elements()) expect(same_bytes(elements_of(tensor), of_.native), "the elements");
+    if (has_elements()) expect_cast(tensor, of_.native, *of_.type);
   }
 
   // A tensor on memory of its own.
@@ -99,6 +100,19 @@ class checked_array {
     expect(tensor.nbytes() == 0 || !of_.memory->contains(tensor.const_data_ptr(), 1),
            "it shares the memory");
     expect_cast(tensor, of_.native, *of_.type);
+    expect(has_valid_bools(elements_of(tensor)), "a copy holds bools other than 0 and 1");
+  }
+
+  // explain() says what the function did.
+  void expect_explained(const std::string& text, const char* function, bool succeeded,
+                        bool shared) const {
+    const std::string start = std::string("\n  ") + function + ": ";
+    const auto found = text.find(start);
+    if (found == std::string::npos) fail("explain() says nothing of " + start + text);
+    const char* const said = !succeeded ? "refuses: " : shared ? "shares" : "copies";
+    if (text.compare(found + start.size(), std::string(said).size(), said) != 0) {
+      fail("explain() doesn't say '" + std::string(said) + "' of" + start + "it says " + text);
+    }
   }
 
  private:
@@ -112,7 +126,8 @@ conversion of_from_numpy("from_numpy"), of_from_numpy_error("from_numpy, error")
     of_tensor("tensor"), of_tensor_dtype("tensor, dtype"), of_tensor_typed("tensor<T>"),
     of_Tensor("Tensor"), of_as_tensor("as_tensor"), of_as_tensor_dtype("as_tensor, dtype"),
     of_sequence("tensor, sequence"), of_list("tensor, list of numbers"),
-    of_memoryview("as_tensor, memoryview"), of_typed("tensor_t"), of_caster("tensor_t, caster");
+    of_memoryview("as_tensor, memoryview"), of_typed("tensor_t"), of_caster("tensor_t, caster"),
+    of_explain("explain");
 
 // A tensor of a read-only array leaves its memory with the first write, and holds the array still.
 void expect_copy_on_write(const checked_array& array, const at::Tensor& tensor) {
@@ -123,7 +138,7 @@ void expect_copy_on_write(const checked_array& array, const at::Tensor& tensor) 
   expect(tensor.nbytes() == 0 || tensor.storage().data() != shared, "the write went to the array");
   expect(Py_REFCNT(array.of().object.ptr()) == held, "the write let the array go");
   if (array.has_elements()) {
-    expect(same_bytes(elements_of(tensor), array.of().native), "the write changed the elements");
+    expect_cast(tensor, array.of().native, *array.of().type);
   }
 }
 
@@ -148,6 +163,7 @@ bool meets(const ndtorch::detail::requirements& wants, const fuzzed_array& array
   }
   if (shape_only) return true;
   if (wants.dtype != at::ScalarType::Undefined && wants.dtype != array.type->type) return false;
+  if (wants.dtype == at::kBool && !wants.writes && !array.valid_bools) return false;
   if (wants.order == ndtorch::detail::axis_order::c && !PyArray_IS_C_CONTIGUOUS(a)) return false;
   if (wants.order == ndtorch::detail::axis_order::f && !PyArray_IS_F_CONTIGUOUS(a)) return false;
   return !wants.writes || array.writable();
@@ -220,6 +236,7 @@ void run_sequences(const checked_array& array) {
       [](py::handle a) { return ndtorch::tensor(py::make_tuple(a, a)); },
       [&](const at::Tensor& tensor) {
         for (const int i : {0, 1}) expect_cast(tensor[i], of.native, *of.type);
+        expect(has_valid_bools(elements_of(tensor)), "a copy holds bools other than 0 and 1");
       });
   // Where numbers of Python are numbers of the dtype. An empty list forgets the axes behind it.
   if (!of.copyable() || of.empty() || of.type->type == at::kComplexHalf ||
@@ -264,6 +281,12 @@ void array_case(input& bytes) {
   arm_subclasses(true);
   const checked_array array(*made);
   const bool supported = made->copyable();
+
+  std::string text;
+  expect(attempt(of_explain, [&] { text = ndtorch::explain(made->object); }).ok(), "explain threw");
+  array.expect_explained(text, "from_numpy", array.viewable(), true);
+  array.expect_explained(text, "as_tensor", supported, array.viewable());
+  array.expect_explained(text, "tensor", supported, false);
 
   array.run(
       of_from_numpy, array.viewable(), [](py::handle a) { return ndtorch::from_numpy(a); },

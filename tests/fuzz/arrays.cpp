@@ -214,8 +214,8 @@ void fill(input& bytes, block& memory, std::uint8_t* first, const layout& shape,
         });
     return;
   }
-  // A boolean is 0 or 1: C++ gives other bytes no meaning.
-  const std::uint8_t mask = type.type == at::kBool ? 1 : 0xff;
+  // A boolean may be any byte in NumPy, and mostly is 0 or 1.
+  const std::uint8_t mask = type.type == at::kBool && how != 3 ? 1 : 0xff;
   std::uint64_t state = bytes.take<std::uint16_t>() | 1U;
   for (std::size_t i = 0; i < memory.size(); ++i) {
     if (how == 1) state ^= state << 13, state ^= state >> 7, state ^= state << 17;
@@ -244,6 +244,10 @@ std::optional<fuzzed_array> make_array(input& bytes) {
   py::object base = make_base(bytes, *made.memory, history);
   fill(bytes, *made.memory, data, shape, *made.type);
   made.memory->keep();
+  // Vast arrays are all zero.
+  made.valid_bools = made.type->type != at::kBool || !shape.is_small() ||
+                     for_each_element(shape.sizes.size(), shape.sizes.data(), shape.strides.data(),
+                                      [&](std::int64_t place) { return data[place] <= 1; });
   py::object plain = array_on(data, made.type->descr, shape, std::move(base));
   if (!plain) return std::nullopt;
   if (made.supported() && shape.is_small()) made.native = cast(plain, made.type->native);

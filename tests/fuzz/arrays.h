@@ -21,6 +21,7 @@ struct fuzzed_array {
   const dtype* type;
   block* memory;
   bool masked;
+  bool valid_bools;     // whether its bools, if it has any, are 0 or 1
   std::string history;  // how it was made, for people
 
   PyArrayObject* array() const { return array_of(object); }

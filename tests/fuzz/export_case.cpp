@@ -1,6 +1,8 @@
 // Tensors, to NumPy and to others by every way there is.
+#include <ATen/native/Resize.h>
 #include <ATen/ops/imag.h>
 #include <ndtorch/exchange.h>
+#include <ndtorch/explain.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/stl.h>
@@ -95,7 +97,8 @@ void expect_same_memory(py::handle array, const at::Tensor& tensor) {
 void expect_same_elements(py::handle array, const at::Tensor& tensor) {
   const at::Tensor dense = tensor.detach().resolve_conj().resolve_neg().contiguous();
   const py::object read = cast(array, PyArray_DESCR(array_of(array)));
-  expect(same_bytes(read, elements_of(dense)), "NumPy and LibTorch read different elements");
+  expect(same_bytes(valid_bools(read), valid_bools(elements_of(dense))),
+         "NumPy and LibTorch read different elements");
 }
 
 void expect_writeable(py::handle array, const at::Tensor& tensor, bool memory_is_writable) {
@@ -103,6 +106,39 @@ void expect_writeable(py::handle array, const at::Tensor& tensor, bool memory_is
   expect(!writeable || memory_is_writable, "read-only memory became writable");
   expect(!writeable || !overlaps(tensor), "overlapping elements became writable");
   expect(writeable || !memory_is_writable || !tensor.is_contiguous(), "it became read-only");
+}
+
+// explain() says that the function refuses where it did, in its words.
+void expect_explained(const at::Tensor& tensor, const char* function, const outcome& result) {
+  const std::string text = ndtorch::explain(tensor);
+  const std::string start = std::string("\n  ") + function + ": ";
+  const auto found = text.find(start);
+  if (found == std::string::npos) fail("explain() says nothing of " + start + text);
+  const std::string said = text.substr(found + start.size());
+  const std::string refused = "refuses: " + result.text;
+  const bool right = result.ok() ? said.rfind("refuses", 0) != 0 : said.rfind(refused, 0) == 0;
+  if (!right) fail("explain() doesn't say what " + std::string(function) + " did: " + said);
+}
+
+// The same tensor on a storage that was freed, or lost the end of what the tensor needs.
+void run_lost(input& bytes, const at::Tensor& tensor) {
+  const at::Tensor own = tensor.detach().resolve_conj().resolve_neg().clone();
+  const at::Tensor lost = bytes.one_in(2) && own.dim() > 1 ? own.transpose(0, -1) : own;
+  const auto left = bytes.one_in(2) ? 0 : bytes.below(own.nbytes());
+  at::native::resize_bytes_nocuda(own.storage(), c10::SymInt(static_cast<std::int64_t>(left)));
+  const auto refuses = [&](conversion& what, const auto& convert) {
+    const outcome result = attempt(what, convert);
+    expect(!result.ok(), "lost memory went out");
+    expect(result.says("can't export a tensor without memory") || lost.dim() > 64,
+           "no word of the memory");
+    return result;
+  };
+  expect_explained(lost, "numpy", refuses(of_numpy, [&] { ndtorch::numpy(lost); }));
+  expect_explained(lost, "to_numpy", refuses(of_to_numpy, [&] { ndtorch::to_numpy(lost); }));
+  refuses(of_to_numpy_typed, [&] { ndtorch::to_numpy<double>(lost); });
+  refuses(of_to_numpy_typed, [&] { ndtorch::to_numpy<bool>(lost); });
+  refuses(of_to_dlpack, [&] { ndtorch::to_dlpack(lost); });
+  refuses(of_to_torch, [&] { ndtorch::to_torch(lost); });
 }
 
 template <class T>
@@ -148,7 +184,9 @@ void run_dlpack(const at::Tensor& tensor, bool shareable, bool memory_is_writabl
     return;
   }
   expect_same_memory(array, tensor);
-  expect(same_bytes(cast(array, PyArray_DESCR(array_of(array))), elements_of(tensor)),
+  // NumPy's own copies make some bools 0 or 1, and leave others.
+  const py::object read = cast(array, PyArray_DESCR(array_of(array)));
+  expect(same_bytes(valid_bools(read), valid_bools(elements_of(tensor))),
          "NumPy reads other elements from our offer");
   // Before NumPy 2.1 nobody could say so, and the tensor moved to memory of its own.
   memory_is_writable = ndtorch::detail::may_be_written(tensor.storage());
@@ -190,6 +228,7 @@ void export_case(input& bytes, const at::Tensor& original) {
   {
     py::array array;
     const outcome result = attempt(of_numpy, [&] { array = ndtorch::numpy(tensor); });
+    expect_explained(tensor, "numpy", result);
     expect(result.ok() == !(lazy || too_deep), "numpy should have done otherwise");
     if (result.ok()) {
       expect_same_memory(array, tensor);
@@ -206,6 +245,7 @@ void export_case(input& bytes, const at::Tensor& original) {
   {
     py::array array;
     const outcome result = attempt(of_to_numpy, [&] { array = ndtorch::to_numpy(tensor); });
+    expect_explained(tensor, "to_numpy", result);
     expect(result.ok() == !too_deep, "to_numpy should have done otherwise");
     if (result.ok()) expect_same_elements(array, tensor);
     if (!tensor.is_conj() && !tensor.is_neg() && result.ok()) expect_same_memory(array, tensor);
@@ -225,6 +265,7 @@ void export_case(input& bytes, const at::Tensor& original) {
   }
   run_dlpack(tensor, !lazy, memory_is_writable);
   run_torch(tensor, !lazy);
+  if (tensor.numel() > 0 && tensor.numel() < 4096 && bytes.one_in(3)) run_lost(bytes, tensor);
 }
 
 }  // namespace fuzz

@@ -370,13 +370,17 @@ void dlpack_case(input& bytes) {
       });
   if (expected.error == raised::nothing && !native) return;  // of this nobody may make a copy
   const auto look = [&](const at::Tensor& tensor) { expect_cast(tensor, native, *said); };
+  const auto look_at_copy = [&](const at::Tensor& tensor) {
+    expect_cast(tensor, native, *said);
+    expect(has_valid_bools(elements_of(tensor)), "a copy holds bools other than 0 and 1");
+  };
   const at::ScalarType other = some_scalar_type(bytes);
-  run(of_dlpack_copy, [](py::handle object) { return ndtorch::tensor(object); }, look);
+  run(of_dlpack_copy, [](py::handle object) { return ndtorch::tensor(object); }, look_at_copy);
   run(of_dlpack_dtype, [&](py::handle object) { return ndtorch::as_tensor(object, other); }, look);
   if (from.tensor.ndim < 64) {
     run(
         of_dlpack_item, [](py::handle object) { return ndtorch::tensor(py::make_tuple(object)); },
-        [&](const at::Tensor& tensor) { look(tensor[0]); });
+        [&](const at::Tensor& tensor) { look_at_copy(tensor[0]); });
   }
   if (kind == capsule || kind == old_capsule) {
     // What an overload looked at is there for the next.

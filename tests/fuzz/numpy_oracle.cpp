@@ -198,15 +198,27 @@ bool same_bytes(py::handle a, py::handle b) {
   return count == 0 || std::memcmp(PyArray_DATA(one), PyArray_DATA(other), count) == 0;
 }
 
+py::object valid_bools(py::handle native) {
+  if (PyArray_TYPE(array_of(native)) != NPY_BOOL) return py::reinterpret_borrow<py::object>(native);
+  py::object made = cast(native, dtype_of(at::kBool).descr);
+  auto* const bytes = static_cast<std::uint8_t*>(PyArray_DATA(array_of(made)));
+  for (npy_intp i = 0; i < PyArray_SIZE(array_of(made)); ++i) bytes[i] = bytes[i] != 0 ? 1 : 0;
+  return made;
+}
+
+bool has_valid_bools(py::handle native) { return same_bytes(native, valid_bools(native)); }
+
 void expect_cast(const at::Tensor& tensor, py::handle native, const dtype& from) {
   if (tensor.scalar_type() == from.type) {
-    expect(same_bytes(elements_of(tensor), native), "the elements are not the array's");
+    expect(same_bytes(valid_bools(elements_of(tensor)), valid_bools(native)),
+           "the elements are not the array's");
   } else {
     expect_numbers(tensor, native, from);
   }
 }
 
-void expect_numbers(const at::Tensor& tensor, py::handle native, const dtype& from) {
+void expect_numbers(const at::Tensor& tensor, py::handle array, const dtype& from) {
+  const py::object native = valid_bools(array);
   const py::object got = elements_of(tensor);
   const at::ScalarType to = tensor.scalar_type();
   const py::object expected = numpys_cast(native, from, to);

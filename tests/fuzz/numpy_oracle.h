@@ -53,8 +53,12 @@ py::object elements_of(const at::Tensor& tensor);
 // Whether both dense arrays are of one shape, dtype and content, byte by byte.
 bool same_bytes(py::handle a, py::handle b);
 
+// A new array of bools whose bytes are 0 or 1; of another dtype the array itself. And whether they are so.
+py::object valid_bools(py::handle native);
+bool has_valid_bools(py::handle native);
+
 // The tensor holds the array's elements, cast to the tensor's dtype: what NumPy's cast gives, where
-// it has a meaning. `native` is dense and in native byte order.
+// it has a meaning. `native` is dense and in native byte order. Any byte of a bool but 0 is true.
 void expect_cast(const at::Tensor& tensor, py::handle native, const dtype& from);
 
 // The same, but one NaN is as good as another though no cast was made.
