@@ -216,7 +216,7 @@ std::function<void()> produced(const std::function<void(test::foreign_memory&)>&
 const std::function<void(test::foreign_memory&)> nothing = [](test::foreign_memory&) {};
 
 const std::vector<remedy> of_holders = {
-    {"Use Tensor.to_padded_tensor() or Tensor.unbind() first.",
+    {"Use Tensor.to_padded_tensor(0) or Tensor.unbind() first.",
      taken(shared, "torch.nested.nested_tensor([torch.ones(2), torch.ones(1)])"),
      {taken(shared,
             "torch.nested.nested_tensor([torch.ones(2), torch.ones(1)])"
@@ -314,8 +314,8 @@ const std::vector<remedy> of_exports = {
     {"Give it a value first; at::Tensor() has none.", [] { numpy(at::Tensor()); }, {[] {
        numpy(at::ones({3}));
      }}},
-    {"can't convert nested tensor to numpy. Use Tensor.to_padded_tensor() or Tensor.unbind() "
-     "first.",
+    {"can't convert nested tensor to numpy. Use Tensor.to_padded_tensor(0) or "
+     "Tensor.unbind() first.",
      [] { numpy(nested()); },
      {[] { numpy(nested().to_padded_tensor(0)); }, [] { numpy(nested().unbind()[0]); }}},
     {"layout tensor to numpy. Use Tensor.to_dense() first.",
@@ -485,8 +485,7 @@ const std::vector<remedy> of_arguments = {
      {[] { tensor_t<c10::complex<float>>{complex().conj().resolve_conj().resolve_neg()}; },
       [] { tensor_t<float>{at::_efficientzerotensor({3}, at::kFloat).clone()}; }}},
     {"Pass a dense one with data, not a meta tensor, one whose storage was freed or made smaller, "
-     "or one "
-     "of a subclass with __torch_dispatch__.",
+     "one of a subclass with __torch_dispatch__, or one inside of torch.func (vmap, grad).",
      [] { tensor_t<float>{freed()}; },
      {[] { tensor_t<float>{at::zeros_like(freed())}; }}},
     {"Copy it first, with array != 0.",
@@ -504,8 +503,8 @@ const std::vector<remedy> of_arguments = {
     {"Convert it first, with np.asarray(data).",
      taken(typed<const double>, "[1.]"),
      {taken(typed<const double>, "np.asarray([1.])")}},
-    {"expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor() or Tensor.unbind() "
-     "first.",
+    {"expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor(0) or "
+     "Tensor.unbind() first.",
      [] { tensor_t<>{nested()}; },
      {[] { tensor_t<>{nested().to_padded_tensor(0)}; }, [] { tensor_t<>{nested().unbind()[0]}; }}},
     {"is no function that pybind11 made in this scope. Define it first.",
@@ -522,9 +521,83 @@ const std::vector<remedy> of_arguments = {
      }}},
 };
 
+const char* const half_a_table =
+    "type('table', (), {'__array__': lambda self, dtype=None, copy=None: np.array([1., None], "
+    "object), "
+    "'to_numpy': lambda self, dtype=None, na_value=None: np.array([1., na_value], dtype)})()";
+
+const std::vector<remedy> of_torch_tensors = {
+    {"Make one with data first, for example with torch.empty_like(tensor, device='cpu').",
+     taken(shared, "torch.ones(2, device='meta')"),
+     {taken(shared, "torch.empty_like(torch.ones(2, device='meta'), device='cpu')")}},
+    {"can't take a tensor that requires grad: no gradient would come back to it. Pass "
+     "tensor.detach().",
+     taken(shared, "torch.ones(2, requires_grad=True)"),
+     {taken(shared, "torch.ones(2, requires_grad=True).detach()")}},
+    {"Pass tensor.resolve_conj().",
+     taken(shared, "torch.ones(2, dtype=torch.cfloat).conj()"),
+     {taken(shared, "torch.ones(2, dtype=torch.cfloat).conj().resolve_conj()")}},
+    {"Pass tensor.resolve_neg().",
+     taken(shared, "torch.ones(2)._neg_view()"),
+     {taken(shared, "torch.ones(2)._neg_view().resolve_neg()")}},
+    {"can't share the memory of a ZeroTensor, which has none. Use Tensor.clone() first.",
+     taken(shared, "torch._efficientzerotensor(3)"),
+     {taken(shared, "torch._efficientzerotensor(3).clone()")}},
+    {". Call tensor.dequantize() or tensor.int_repr() first.",
+     taken(shared, "torch.quantize_per_tensor(torch.ones(2), 1., 0, torch.qint8)"),
+     {taken(shared, "torch.quantize_per_tensor(torch.ones(2), 1., 0, torch.qint8).dequantize()"),
+      taken(shared, "torch.quantize_per_tensor(torch.ones(2), 1., 0, torch.qint8).int_repr()")}},
+    {"Read its bytes, with tensor.view(torch.uint8).",
+     taken(shared, "torch.ones(2, dtype=torch.uint8).view(torch.uint4)"),
+     {taken(shared, "torch.ones(2, dtype=torch.uint8).view(torch.uint4).view(torch.uint8)")}},
+    {"can't share the memory of a nested tensor. Use Tensor.to_padded_tensor(0) or Tensor.unbind() "
+     "first.",
+     taken(shared, "torch.nested.nested_tensor([torch.ones(2), torch.ones(1)])"),
+     {taken(shared,
+            "torch.nested.nested_tensor([torch.ones(2), torch.ones(1)]).to_padded_tensor(0)")}},
+    {"Ask for a floating or complex dtype, or take int(float(number)).",
+     [] { tensor(eval("__import__('decimal').Decimal('1.5')"), at::kLong); },
+     {[] { tensor(eval("__import__('decimal').Decimal('1.5')"), at::kDouble); },
+      [] { tensor(eval("__import__('decimal').Decimal('1.5')"), at::kComplexDouble); },
+      [] { tensor(eval("int(float(__import__('decimal').Decimal('1.5')))"), at::kLong); }}},
+    {"Convert it to one of these first, in pandas with data.to_numpy(dtype='float32', "
+     "na_value=np.nan).",
+     taken(shared, half_a_table),
+     {[] {
+       tensor(
+           eval("t.to_numpy(dtype='float32', na_value=np.nan)", py::arg("t") = eval(half_a_table)));
+     }}},
+    {"A capsule can be consumed only once: make a new one, with object.__dlpack__().",
+     [] {
+       const py::object capsule = eval("np.arange(3.).__dlpack__()");
+       as_tensor(capsule);
+       as_tensor(capsule);
+     },
+     {taken(shared, "np.arange(3.).__dlpack__()")}},
+    {"Can't export nested tensors. Use Tensor.to_padded_tensor(0) or Tensor.unbind() first.",
+     [] { to_dlpack(nested()); },
+     {[] { to_dlpack(nested().to_padded_tensor(0)); }, [] { to_dlpack(nested().unbind()[0]); }}},
+    {" has no buffer: copy it first, with tensor.cpu().",
+     [] { eval("memoryview(x)", py::arg("x") = to_dlpack(at::ones({3}).to("inverted:0"))); },
+     {[] {
+       eval("memoryview(x)", py::arg("x") = to_dlpack(at::ones({3}).to("inverted:0").cpu()));
+     }}},
+    {"cast the tensor first, or read its bytes, with tensor.view(at::kByte).",
+     [] { eval("memoryview(x)", py::arg("x") = to_dlpack(at::ones({3}, at::kBFloat16))); },
+     {[] {
+        eval("memoryview(x)",
+             py::arg("x") = to_dlpack(at::ones({3}, at::kBFloat16).to(at::kFloat)));
+      },
+      [] {
+        eval("memoryview(x)",
+             py::arg("x") = to_dlpack(at::ones({3}, at::kBFloat16).view(at::kByte)));
+      }}},
+};
+
 INSTANTIATE_TEST_SUITE_P(of_arrays, remedies, testing::Values(of_arrays));
 INSTANTIATE_TEST_SUITE_P(of_options, remedies, testing::Values(of_options));
 INSTANTIATE_TEST_SUITE_P(of_holders, remedies, testing::Values(of_holders));
+INSTANTIATE_TEST_SUITE_P(of_torch_tensors, remedies, testing::Values(of_torch_tensors));
 INSTANTIATE_TEST_SUITE_P(of_exports, remedies, testing::Values(of_exports));
 INSTANTIATE_TEST_SUITE_P(of_arguments, remedies, testing::Values(of_arguments));
 

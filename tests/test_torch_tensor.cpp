@@ -184,8 +184,8 @@ const refused_tensor refused_tensors[] = {
     {"torch._efficientzerotensor(3)", "RuntimeError",
      "can't share the memory of a ZeroTensor, which has none. Use Tensor.clone() first."},
     {"[t := torch.ones(3), t.untyped_storage().resize_(0)][0]", "RuntimeError",
-     "can't share the memory of a tensor whose storage was freed. Give it memory again first, with "
-     "tensor.untyped_storage().resize_(nbytes)."},
+     "can't export a tensor without memory. Got a torch.Tensor of shape (3,), which needs 12 bytes, "
+     "and its storage has 0. Give it the memory back first, with "},
     {"torch.ones(2, device='meta')", "TypeError",
      "can't share the memory of a meta tensor, which has none. Make one with data first, for "
      "example with torch.empty_like(tensor, device='cpu')."},

@@ -354,13 +354,6 @@ inline void check_torch_memory(py::handle object) {
     throw std::runtime_error(
         "can't share the memory of a ZeroTensor, which has none. Use Tensor.clone() first.");
   }
-  if (object.attr("numel")().cast<std::int64_t>() > 0 &&
-      object.attr("data_ptr")().cast<std::uintptr_t>() == 0) {
-    throw std::runtime_error(
-        "can't share the memory of a tensor whose storage was freed. Give it memory again first, "
-        "with "
-        "tensor.untyped_storage().resize_(nbytes).");
-  }
   const auto dimensions = object.attr("dim")().cast<std::size_t>();
   if (dimensions > max_ndim) {
     throw py::value_error(c10::str("number of dimensions must be within [0, ", max_ndim, "]. Got ",
@@ -369,7 +362,29 @@ inline void check_torch_memory(py::handle object) {
   }
 }
 
+// Python's overrides of PyTorch's functions, which __torch_function__ and modes are, are off as long as one
+// lives: what is asked of a tensor here is no business of theirs.
+class no_overrides {
+ public:
+  no_overrides() : guard_(py::module_::import("torch._C").attr("DisableTorchFunction")()) {
+    guard_.attr("__enter__")();
+  }
+  no_overrides(const no_overrides&) = delete;
+  no_overrides& operator=(const no_overrides&) = delete;
+  ~no_overrides() {
+    const py::error_scope pending;
+    try {
+      guard_.attr("__exit__")(py::none(), py::none(), py::none());
+    } catch (const py::error_already_set&) {  // NOLINT(bugprone-empty-catch)
+    }
+  }
+
+ private:
+  py::object guard_;
+};
+
 inline at::Tensor share_torch_tensor(py::handle object) {
+  const no_overrides guard;
   check_torch_tensor(object);
   at::Tensor tensor;
   try {
