@@ -36,25 +36,33 @@ inline std::atomic<const waiting_references*>& known_waiting_references() {
   return known;
 }
 
-// The deleter's address marks a storage over a Python object's memory. All extension modules use the
-// deleter of the one that came first. Needs the GIL.
-inline c10::DeleterFnPtr object_deleter() {
-  static std::atomic<c10::DeleterFnPtr> shared{nullptr};
-  c10::DeleterFnPtr deleter = shared.load(std::memory_order_acquire);
-  if (deleter != nullptr) return deleter;
+inline std::atomic<c10::DeleterFnPtr>& known_object_deleter() {
+  static std::atomic<c10::DeleterFnPtr> known{nullptr};
+  return known;
+}
 
+// For the first conversion. (Apart, for the speed of others.)
+[[gnu::noinline]] inline c10::DeleterFnPtr find_object_deleter() {
   follow_interpreter();
-  call_at_end([] { shared = nullptr; });
-  deleter = reinterpret_cast<c10::DeleterFnPtr>(shared_by_modules("ndtorch.object_deleter", [] {
-    drop_queue::open();
-    return reinterpret_cast<void*>(&release_reference);
-  }));
+  call_at_end([] { known_object_deleter() = nullptr; });
+  const auto deleter =
+      reinterpret_cast<c10::DeleterFnPtr>(shared_by_modules("ndtorch.object_deleter", [] {
+        drop_queue::open();
+        return reinterpret_cast<void*>(&release_reference);
+      }));
   known_waiting_references() =
       static_cast<const waiting_references*>(shared_by_modules("ndtorch.waiting_references", [] {
         return static_cast<void*>(&drop_queue::instance().waiting());
       }));
-  shared.store(deleter, std::memory_order_release);
+  known_object_deleter().store(deleter, std::memory_order_release);
   return deleter;
+}
+
+// The deleter's address marks a storage over a Python object's memory. All extension modules use the
+// deleter of the one that came first. Needs the GIL.
+inline c10::DeleterFnPtr object_deleter() {
+  const c10::DeleterFnPtr known = known_object_deleter().load(std::memory_order_acquire);
+  return known != nullptr ? known : find_object_deleter();
 }
 
 // Memory that lives as long as `object`: an array, a memoryview, or a capsule with one of the
