@@ -280,6 +280,16 @@ TEST(typed_access, to_const_bools_takes_others_memory_by_the_same_rule) {
             reinterpret_cast<const bool*>(valid.attr("data_ptr")().cast<std::uintptr_t>()));
 }
 
+TEST(typed_access, to_const_bools_in_a_capsule_follows_the_same_rule) {
+  const char* const capsule = "np.array([255, 0, 7], 'u1').view(bool).__dlpack__()";
+  using bools = tensor_t<const bool, ndim<1>>;
+  const bools copied = bools::from(eval(capsule));
+  EXPECT_EQ(counted(copied), 2);
+  EXPECT_EQ(static_cast<const std::uint8_t*>(copied.const_data_ptr())[0], 1);
+  EXPECT_CONTAINS(message_of<py::type_error>([&] { bools::from(eval(capsule), false); }),
+                  "expected bools of 0 and 1");
+}
+
 TEST(typed_access, without_bools_takes_their_bytes_as_they_are) {
   const py::array source = array(arrays[0]);
   EXPECT_EQ(tensor_t<>::from(source, false).const_data_ptr(), source.data());

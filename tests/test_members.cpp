@@ -104,6 +104,11 @@ class member : public testing::Test {
                value.add_(1);
                self.view = std::move(value);
              })
+        .def("set_moved",
+             [](type& self, Tensor value) {
+               value.set_data(value.clone());
+               self.view = std::move(value);
+             })
         .def("keep", [](type&, const Tensor& value) { kept() = value; })
         .def("keep_slice", [](type&, const Tensor& value) { kept() = Tensor(value.slice(0, 1)); })
         .def("keep_both",
@@ -331,6 +336,13 @@ TYPED_TEST(member, that_is_written_before_it_comes_back_has_what_was_written) {
   run<TestFixture>("v = h.view; v.flags.writeable = False; h.set_written(v); del v", h);
   EXPECT_EQ(test::text_of(h.attr("view")), "[2. 3. 4.]");
   EXPECT_EQ(test::text_of(numbers), "[1. 2.]");
+}
+
+TYPED_TEST(member, that_is_given_other_memory_before_it_comes_back_keeps_that) {
+  const py::object h = TestFixture::make();
+  eval("h.set_moved(h.view)", py::arg("h") = h);
+  eval("h.second_view.fill(9)", py::arg("h") = h);  // the object's own memory
+  EXPECT_EQ(test::text_of(h.attr("view")), "[1. 2. 3.]");
 }
 
 TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_another) {

@@ -54,6 +54,8 @@ PYBIND11_MODULE(gpu_transfers, module) {
 
   module.def("hold", [](const py::object& tensor) { return held{ndtorch::as_tensor(tensor)}; });
   module.def("to_numpy", [](const held& source) { return ndtorch::to_numpy(source.tensor); });
+  module.def("to_numpy_async",
+             [](const held& source) { return ndtorch::to_numpy_async(source.tensor).wait(); });
   module.def("tensor", [](const py::object& array, at::Device device) {
     return held{ndtorch::tensor(array, device)};
   });

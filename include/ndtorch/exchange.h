@@ -206,7 +206,8 @@ inline void make_buffer_error() {
 inline int get_exporters_buffer(PyObject* self, Py_buffer* buffer, int flags) noexcept {
   buffer->obj = nullptr;
   try {
-    const py::array array = py::handle(self).cast<const dlpack_exporter&>().to_array();
+    const py::array array = with_python_errors(
+        [&] { return py::handle(self).cast<const dlpack_exporter&>().to_array(); });
     if (PyObject_GetBuffer(array.ptr(), buffer, flags) == 0) return 0;
     // NumPy's word for what the array doesn't have, such as memory to write to.
     if (PyErr_ExceptionMatches(PyExc_ValueError) != 0) make_buffer_error();

@@ -205,6 +205,7 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
       if (array->base != nullptr) watch_return();
       return true;
     }
+    capsule_ = object();
     std::string why;
     std::optional<at::Tensor> tensor =
         ndtorch::detail::argument_reader(type::constraints, convert, asked ? &why : nullptr,
@@ -273,7 +274,8 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   }
 
   // Asked for when the function is called with it. Only then is a capsule taken: had another argument been
-  // refused, the next overload would have found it used. Throws type_error where it has been taken since.
+  // refused, the next overload would have found it used. (std::optional and containers ask at once.) Throws
+  // type_error where it has been taken since.
   // And only the overload that is called writes into its arguments.
   type& value() {
     if (capsule_) take_capsule();

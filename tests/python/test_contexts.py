@@ -136,6 +136,20 @@ def test_a_mode_sees_no_operator_of(way):
     assert mode.seen == []
 
 
+class Overriding(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        raise ZeroDivisionError(f"no {function}")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_override_of_pytorchs_functions_is_not_asked(way):
+    prepare, function = WAYS[way]
+    data = prepare(doubles())
+    with Overriding():
+        result = function(data)
+    assert values(result) == [7, 8, 9]
+
+
 def test_a_mode_sees_the_operators_of_torch():
     with Recording() as mode:
         torch.tensor(doubles(), dtype=torch.float32)
@@ -287,6 +301,58 @@ def test_copies_to_and_from_a_device_are_not_seen(device, count, context):
     array = np.arange(float(count), dtype="float32")
     with context() as mode:
         for data in (array, array[::-1]):
-            assert np.array_equal(ours.to_numpy(ours.tensor(data, there)), data)
+            sent = ours.tensor(data, there)
+            assert np.array_equal(ours.to_numpy(sent), data)
+            assert np.array_equal(ours.to_numpy_async(sent), data)
         assert np.array_equal(ours.to_numpy(ours.tensor_float(array.astype("f8"), there)), array)
     assert getattr(mode, "seen", []) == []
+
+
+def test_pythons_dispatcher_is_not_asked():
+    """It stands above all others, in symbolic tracing and in torch.export."""
+    from torch._C import DispatchKey
+    from torch._dispatch.python import enable_python_dispatcher
+
+    asked = []
+    operators = [torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default]
+
+    def implementation(operator):
+        def run(*args, **kwargs):
+            asked.append(operator)
+            return operator(*args, **kwargs)
+        return run
+
+    for operator in operators:
+        operator.py_impl(DispatchKey.CPU)(implementation(operator))
+    try:
+        with enable_python_dispatcher():
+            assert values(nt.tensor(doubles(), "float32")) == [7, 8, 9]
+            assert values(nt.as_tensor(torch.from_numpy(doubles()), "float32")) == [7, 8, 9]
+    finally:
+        for operator in operators:
+            del operator.py_kernels[DispatchKey.CPU]
+            operator._dispatch_cache.clear()
+    assert asked == []
+
+
+def test_a_mode_does_not_see_how_a_torch_tensor_hands_over_its_memory():
+    tensors = [torch.zeros(3, 4)[:1].t(), torch.zeros(3, 4)[:, :1], torch.zeros(4, 1).expand(4, 3)]
+    with Recording() as mode:
+        for tensor in tensors:
+            assert nt.as_tensor(tensor).shape == tensor.shape
+    assert mode.seen == []
+
+
+def test_what_a_number_itself_does_is_seen():
+    """Its __float__ is the caller's code, and so are the operators in it."""
+    results = []
+
+    class Number:
+        def __float__(self):
+            results.append(torch.ones(1, requires_grad=True) * 2)
+            return 7.0
+
+    with Recording() as mode:
+        assert values(nt.tensor([Number()], "float32")) == [7]
+    assert [str(function) for function, _, _ in mode.seen][-1] == "aten.mul.Tensor"
+    assert results[-1].grad_fn is not None

@@ -11,6 +11,7 @@
 #include <ndtorch/detail/device.h>
 #include <ndtorch/detail/error.h>
 #include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/own_work.h>
 #include <ndtorch/detail/owner.h>
 #include <ndtorch/detail/python_error.h>
 #include <ndtorch/detail/strided_view.h>
@@ -513,9 +514,13 @@ inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
     return call_dlpack(object);
   }
   DLManagedTensorVersioned* managed = nullptr;
-  if (table->managed_tensor_from_py_object_no_sync(object.ptr(), &managed) != 0) {
-    throw_table_error();
-  }
+  const int status = [&] {
+    // PyTorch's own function may call an operator (as_strided, for an axis of size 1).
+    std::optional<own_work> unseen;
+    if (same_streams) unseen.emplace();
+    return table->managed_tensor_from_py_object_no_sync(object.ptr(), &managed);
+  }();
+  if (status != 0) throw_table_error();
   dlpack_owner<DLManagedTensorVersioned> owner(managed);
   if (owner == nullptr) return call_dlpack(object);
   if (same_streams) check_storage(object, owner->dl_tensor);

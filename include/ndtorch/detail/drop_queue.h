@@ -97,7 +97,7 @@ class drop_queue {
 
   // As long as a thread of Python's has the GIL where others want it (sys.getswitchinterval()).
   static constexpr std::chrono::milliseconds slice{5};
-  // For so long the queue is never empty before those who convert make way. Where Python code runs, the
+  // For so long the queue is never empty before those who convert help. Where Python code runs, the
   // queue's thread has the GIL sooner. But a loop in C++ would keep it, and many threads would have it for
   // most of the time: what they convert, and others drop, would pile up.
   static constexpr clock::duration patience = 2 * slice;
@@ -107,23 +107,18 @@ class drop_queue {
   }
 
   // Needs the GIL, and comes at a time when anything may be run. A count is no bound, since 20 arrays
-  // may have 2 GB, and their sizes can't be asked for without the GIL: so time is. Drops nothing itself,
-  // as this thread may hold any lock, unless no thread is to be had.
+  // may have 2 GB, and their sizes can't be asked for without the GIL: so time is. It drops some itself
+  // then, for no longer than a slice. To give the GIL up instead would let those run who wait with it for
+  // a lock that this thread holds; finalisers run wherever Python's collector does.
   void make_way() {
-    if (!has_thread_ && !start_thread()) {
-      if (is_dropped_here_.exchange(true)) return;  // by a finaliser that converts
-      while (drop_next()) {
-      }
-      is_dropped_here_ = false;
-      return;
-    }
+    const bool has_thread = has_thread_ || start_thread();
     const clock::rep since = behind_since_, begin = now();
-    if (!is_asking_ || since == 0 || begin - since < patience.count()) return;
-    const gil_release without_gil;
-    // Until it has the GIL, which this thread could hardly have before, and so not for ever.
-    while (is_asking_ && now() - begin < patience.count()) {
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    if (has_thread && (since == 0 || begin - since < patience.count())) return;
+    if (is_dropped_here_.exchange(true)) return;  // by a finaliser that converts
+    const clock::rep end = begin + clock::duration(slice).count();
+    while ((!has_thread || now() < end) && drop_next()) {
     }
+    is_dropped_here_ = false;
   }
 
   // Called by atexit. What comes later is kept until the process ends.
@@ -199,12 +194,10 @@ class drop_queue {
       const interpreter_claim claim;
       if (!claim) return;
       if (behind_since_ == 0) behind_since_ = now();
-      is_asking_ = true;
       const PyGILState_STATE state = PyGILState_Ensure();
-      is_asking_ = false;
       const clock::rep end = now() + clock::duration(slice).count();
       bool is_behind = true;
-      while (is_behind && now() < end) is_behind = drop_next();
+      while (is_behind && !process_ends_ && now() < end) is_behind = drop_next();
       if (!is_behind) behind_since_ = 0;
       PyGILState_Release(state);
     }
@@ -223,7 +216,7 @@ class drop_queue {
 
   // A forked process has all references but not the thread, and maybe locks that nobody gives back.
   void begin_in_child() {
-    has_thread_ = is_asleep_ = is_asking_ = is_dropped_here_ = false;
+    has_thread_ = is_asleep_ = is_dropped_here_ = false;
     behind_since_ = 0;
     new (&sleep_) sleeping;
     new (&taking_) std::mutex;
@@ -243,8 +236,8 @@ class drop_queue {
   std::array<node, 100> spare_;
   std::mutex taking_;
   node* oldest_ = nullptr;  // names the next one; all of these came before those
-  std::atomic<bool> has_thread_{false}, is_asleep_{false}, is_asking_{false},
-      is_dropped_here_{false}, process_ends_{false};
+  std::atomic<bool> has_thread_{false}, is_asleep_{false}, is_dropped_here_{false},
+      process_ends_{false};
   std::atomic<clock::rep> behind_since_{0};  // 0 where it has kept up
   sleeping sleep_;
 };

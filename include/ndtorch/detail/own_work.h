@@ -14,11 +14,13 @@ namespace [[gnu::visibility("hidden")]] detail {
 // All that stands before an operator's kernel: tracers, Python's dispatch modes, functorch, autograd,
 // autocast, functionalization. (PyTorch's own torch.tensor leaves out the same: internal_new_from_data
 // in torch/csrc/utils/tensor_new.cpp, 2.13.) What the conj, neg and zero bit mean is kernels' work.
+// (FULL_AFTER has PythonDispatcher in every set.)
 inline constexpr c10::DispatchKeySet before_kernels =
-    c10::DispatchKeySet(c10::DispatchKeySet::FULL) -
-    c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, c10::DispatchKey::Fake) -
-    c10::DispatchKeySet(
-        {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
+    (c10::DispatchKeySet(c10::DispatchKeySet::FULL) -
+     c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, c10::DispatchKey::Fake) -
+     c10::DispatchKeySet(
+         {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor})) |
+    c10::DispatchKeySet(c10::DispatchKey::PythonDispatcher);
 
 // Whether the tensor has no memory, but others in its place, as inside torch.vmap and torch.func.
 // (Some devices' tensors have no storage either, and can be copied.)

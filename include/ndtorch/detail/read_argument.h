@@ -318,8 +318,12 @@ class argument_reader {
   std::optional<at::Tensor> read_capsule_argument(py::handle capsule) {
     const dlpack_memory memory = read_capsule(capsule);
     const strided_view& view = memory.view;
-    const mismatch found = check_argument(wants_, view.dtype, view.device.type(), view.sizes(),
-                                          view.strides(), view.writable && !memory.is_copy);
+    mismatch found = check_argument(wants_, view.dtype, view.device.type(), view.sizes(),
+                                    view.strides(), view.writable && !memory.is_copy);
+    if (found == mismatch::none && reads_bools(wants_) && view.device.is_cpu() &&
+        !has_valid_bools(view.data, view.nbytes, view.sizes(), view.strides())) {
+      found = mismatch::bools;
+    }
     if (found != mismatch::none && !can_be_mended(found)) {
       if (why_ == nullptr) return std::nullopt;
       return refuse(found, view.dtype, view.device, view.sizes(), came_as::tensor,

@@ -15,6 +15,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -109,14 +110,18 @@ class returning_tensor {
     PyObject* const instance = instance_behind(memory.holder);
     if (instance == nullptr) return;
     auto watching = std::make_unique<returning_tensor>(
-        tensor, instance, count,
+        tensor, memory.holder, instance, count,
         hold_nobody(const_cast<void*>(memory.data), may_be_written(memory.holder),
                     tensor.device()));
     const auto capsule = py::reinterpret_steal<py::object>(
         PyCapsule_New(watching.get(), nullptr, [](PyObject* self) {
           const std::unique_ptr<returning_tensor> ended(
               static_cast<returning_tensor*>(PyCapsule_GetPointer(self, nullptr)));
-          ended->settle();
+          try {
+            ended->settle();
+          } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+            // No memory to look where the tensor is: it keeps the object.
+          }
         }));
     if (!capsule) throw_python_error();
     watching.release();  // the capsule has it now
@@ -126,22 +131,33 @@ class returning_tensor {
     }
   }
 
-  returning_tensor(at::Tensor tensor, PyObject* instance, counter count, at::DataPtr hold)
+  returning_tensor(at::Tensor tensor, PyObject* array, PyObject* instance, counter count,
+                   at::DataPtr hold)
       : hold_(std::move(hold)),
         tensor_(std::move(tensor)),
+        storage_(tensor_.storage()),
+        array_(array),
         instance_(instance),
         count_(count),
         members_before_(count_members()) {}
 
  private:
   void settle() {
-    // The instance lives as long as the array, which the storage still holds.
-    const bool is_kept_once = tensor_.use_count() == 2 && tensor_.storage().use_count() == 1;
+    // The function may have given the tensor another storage, or the storage other memory.
+    if (tensor_.unsafeGetTensorImpl()->storage().unsafeGetStorageImpl() !=
+        storage_.unsafeGetStorageImpl()) {
+      return;
+    }
+    const bool is_kept_once = tensor_.use_count() == 2 && storage_.use_count() == 2;
     if (!is_kept_once || count_members() != members_before_ + 1) return;
-    c10::StorageImpl& storage = *tensor_.storage().unsafeGetStorageImpl();
+    c10::StorageImpl& storage = *storage_.unsafeGetStorageImpl();
     std::unique_lock<std::mutex> lock;
     if (may_move(storage)) lock = keep_in_place();
-    std::swap(hold_of(storage), hold_);
+    at::DataPtr& hold = hold_of(storage);
+    // The instance lives as long as the array, which the storage still holds.
+    if (hold.get_deleter() == object_deleter() && hold.get_context() == array_) {
+      std::swap(hold, hold_);
+    }
   }
 
   // Before the call there are such words by chance only, in memory that is in use no more.
@@ -149,6 +165,8 @@ class returning_tensor {
 
   at::DataPtr hold_;  // of nobody, until it is exchanged: then of the array
   at::Tensor tensor_;
+  at::Storage storage_;
+  PyObject* array_;  // that the storage holds
   PyObject* instance_;
   counter count_;
   std::size_t members_before_;

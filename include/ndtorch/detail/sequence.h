@@ -380,12 +380,14 @@ inline std::byte* store_part(const nested_data::leaf& leaf, at::ScalarType dtype
     part.ndim = static_cast<std::size_t>(leaf.tensor.dim());
     std::copy(leaf.tensor.sizes().begin(), leaf.tensor.sizes().end(), part.size_of.begin());
     check_storage(leaf.tensor);  // which Python code that ran since may have freed
+    const own_work unseen;
     result().copy_(readable(leaf.tensor, dtype));
   } else {
     const array_source source = read_array(leaf.object);
     if (!source.can_be_copied()) throw_refused(source);
     part.ndim = source.view.ndim;
     std::copy_n(source.view.size_of.begin(), part.ndim, part.size_of.begin());
+    const own_work unseen;
     copy_elements(source, result());
   }
   return element + part.nbytes;
@@ -400,13 +402,13 @@ inline nested_data read_nested(py::handle object, std::optional<at::ScalarType> 
   return data;
 }
 
-// A new tensor of what was collected. Each element is stored once, in its final place.
+// A new tensor of what was collected. Each element is stored once, in its final place. What a number's own
+// __float__ does is not ndtorch's work.
 inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
   const at::ScalarType dtype = data.dtype;
   if (wanted.requires_grad) check_may_require_grad(dtype);
 
   return with_python_errors([&]() -> at::Tensor {
-    const own_work unseen;
     at::Tensor result = new_cpu_tensor(data.sizes, dtype, wanted.pinned);
     auto* element = static_cast<std::byte*>(result.mutable_data_ptr());
     const std::byte* const end = element + result.nbytes();
@@ -442,6 +444,7 @@ inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
     target moved = wanted;
     moved.dtype = dtype;
     moved.device = device;
+    const own_work unseen;
     return copy(result, moved);
   });
 }
