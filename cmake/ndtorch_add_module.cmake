@@ -15,6 +15,7 @@ function(ndtorch_add_module name)
   if(NOT CMAKE_BUILD_TYPE AND NOT several AND NOT CMAKE_CXX_FLAGS MATCHES "-O")
     message(STATUS "${name} is built without optimisation: add -DCMAKE_BUILD_TYPE=Release")
   endif()
+  ndtorch_find_dependencies()  # pybind11_add_module needs targets that another folder may keep to itself
   pybind11_add_module(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE ndtorch::ndtorch)
   if(SKBUILD)

@@ -29,8 +29,12 @@ def _includes() -> list[str]:
     try:
         import numpy
         import pybind11
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise _missing(error.name or str(error)) from None
+    except Exception as error:
+        text = next(filter(None, map(str.strip, str(error).split("\n"))), "")
+        raise SystemExit(f"ndtorch: in {sys.executable} a package can't be imported: "
+                         f"{type(error).__name__}: {text}") from None
     torch = _torch() / "include"
     python = {sysconfig.get_path("include"), sysconfig.get_path("platinclude")}
     # LibTorch has a copy of pybind11, mostly of another version, so it comes last.

@@ -1,8 +1,12 @@
 """What CMake says and does when a project asks for ndtorch; nothing is compiled."""
 
+import copy
+import pathlib
 import re
+import sysconfig
 import textwrap
 
+import numpy
 import pybind11
 import pytest
 
@@ -126,6 +130,87 @@ class TestFindPackage:
         """).replace("FALSE", "0")
 
 
+# What a folder may find for itself before it asks for ndtorch; the targets are its own then.
+FOUND_BEFORE = {
+    "Python": "find_package(Python COMPONENTS Interpreter Development.Module REQUIRED)",
+    "Python without headers": "find_package(Python COMPONENTS Interpreter REQUIRED)",
+    "Python3": "find_package(Python3 COMPONENTS Interpreter Development.Module REQUIRED)\n"
+               "set(PYBIND11_FINDPYTHON ON)\nfind_package(pybind11 CONFIG REQUIRED)",
+    "pybind11": "set(PYBIND11_FINDPYTHON ON)\nfind_package(pybind11 CONFIG REQUIRED)",
+    "pybind11's old way": "set(PYBIND11_FINDPYTHON OFF)\nfind_package(pybind11 CONFIG REQUIRED)",
+    "Torch": "find_package(Torch REQUIRED)",
+}
+
+
+class TestFolders:
+    """Which one asks first makes no difference."""
+
+    @pytest.fixture
+    def project(self, configure, environment, tmp_path):
+        """Configures a project with these folders, and gives each module's folders and libraries."""
+        def project(folders, root="", *options, status=0):
+            for name, lines in folders.items():
+                (tmp_path / name).mkdir(parents=True)
+                (tmp_path / name / "CMakeLists.txt").write_text(lines)
+            (tmp_path / "module.cpp").touch()
+            children = "".join(f"add_subdirectory({name})\n" for name in folders if "/" not in name)
+            printed = configure(
+                f"{children}{root}\n", "-G", "Ninja", f"-DPYTHON_EXECUTABLE={environment.python}",
+                f"-DPython3_EXECUTABLE={environment.python}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+                f"-DTorch_DIR={torch_folder()}/share/cmake/Torch", *options, status=status)
+            if status:
+                return unwrapped(printed)
+            rules = (tmp_path / "build" / "build.ninja").read_text()
+            return [re.findall(f"^  {word} = (.*)$", rules, re.MULTILINE) for word in (
+                "INCLUDES", "LINK_LIBRARIES")]
+        return project
+
+    @pytest.fixture
+    def same(self, project):
+        def same(*arguments):
+            for values in project(*arguments):
+                assert len(values) >= 2
+                assert len(set(values)) == 1
+        return same
+
+    MODULE = "\nndtorch_add_module({} ${{CMAKE_SOURCE_DIR}}/module.cpp)\n"
+
+    @pytest.mark.parametrize("before", FOUND_BEFORE)
+    def test_keep_what_they_found_and_others_and_the_root_build_the_same(self, same, before):
+        same({"a": f"{FOUND_BEFORE[before]}\n{FIND}{self.MODULE.format('a')}",
+              "b": f"{FIND}{self.MODULE.format('b')}"}, self.MODULE.format("root"))
+
+    def test_below_that_found_it_find_ndtorch_and_another_one_builds_the_same(self, same):
+        same({"a": FOUND_BEFORE["Python"] + "\nadd_subdirectory(below)\n",
+              "a/below": f"{FIND}{self.MODULE.format('below')}",
+              "b": f"{FIND}{self.MODULE.format('b')}"})
+
+    def test_with_ndtorch_as_a_subdirectory_are_no_different(self, same, tmp_path):
+        (tmp_path / "ndtorch").symlink_to(ROOT)
+        same({"a": f"{FOUND_BEFORE['Python']}\nadd_subdirectory(../ndtorch ndtorch){self.MODULE.format('a')}"},
+             self.MODULE.format("root"))
+
+    def test_of_two_pythons_are_refused(self, project):
+        printed = project({
+            "a": f"{FOUND_BEFORE['Python']}\n{FIND}",
+            "b": "add_library(Python::Module INTERFACE IMPORTED)\n"
+                 "target_include_directories(Python::Module INTERFACE /other/python3.9)\n" + FIND,
+        }, status=1)
+        assert re.search(r"ndtorch: one part of the project uses \S*/bin/python, and this one has a target "
+                         r"Python::Module whose headers are in /other/python3\.9\.", printed)
+
+    def test_of_two_libtorchs_are_refused(self, project, torch_dir):
+        other = torch_dir(version="2.12.0")
+        printed = project({"a": FIND, "b": f"set(Torch_DIR {other})\n{FIND}"}, status=1)
+        assert (f"ndtorch: one part of the project uses LibTorch in {torch_folder()}, and this one names that "
+                f"in {other.parents[2]}." in printed)
+
+    def test_have_their_own_flags_which_are_checked_in_each(self, project):
+        printed = project({"a": FIND, "b": f"add_compile_definitions(_GLIBCXX_USE_CXX11_ABI=0)\n{FIND}"},
+                          status=1)
+        assert "ndtorch: the project is compiled with -D_GLIBCXX_USE_CXX11_ABI=0" in printed
+
+
 class TestWhatIsMissing:
     def test_stops_a_project_that_needs_it_with_the_command_that_installs_it(
             self, configure, bare_environment):
@@ -138,6 +223,67 @@ class TestWhatIsMissing:
         printed = unwrapped(configure(FIND, "-DPython_EXECUTABLE=/no/python", status=1))
         assert "ndtorch: /no/python is no Python that runs." in printed
 
+    def test_is_pythons_headers(self, configure, environment):
+        headers = [sysconfig.get_path("include"), *map(str, pathlib.Path("/usr/include").glob("python3*"))]
+        printed = unwrapped(configure(FIND, f"-DCMAKE_IGNORE_PATH={';'.join(headers)}", status=1))
+        assert f"ndtorch: {environment.python} has no Python.h. Install Python's headers:" in printed
+
+    def test_is_an_absolute_path_to_the_python(self, configure):
+        printed = unwrapped(configure(FIND, "-DPython_EXECUTABLE=venv/bin/python", status=1))
+        assert ("ndtorch: Python_EXECUTABLE is venv/bin/python, which is no absolute path. "
+                "Name it with -DPython_EXECUTABLE=$PWD/venv/bin/python." in printed)
+
+    @pytest.mark.parametrize("name", ["Python_EXECUTABLE", "Python3_EXECUTABLE"])
+    def test_is_said_where_the_project_itself_passed_over_it(self, configure, name):
+        finder = name.partition("_")[0]
+        printed = unwrapped(configure(
+            f"unset(Python_EXECUTABLE CACHE)\nset({name} python3 CACHE STRING '' FORCE)\n"
+            f"find_package({finder})\n{FIND}", status=1))
+        assert "Name it with -DPython_EXECUTABLE=$(which python3)." in printed
+
+    @pytest.fixture
+    def broken(self, tmp_path, environment):
+        """The environment, with a module of this name before all others."""
+        def broken(name, lines):
+            (tmp_path / "modules").mkdir()
+            (tmp_path / "modules" / f"{name}.py").write_text(lines)
+            changed = copy.copy(environment)
+            changed.variables = environment.variables | {"PYTHONPATH": str(tmp_path / "modules")}
+            return changed
+        return broken
+
+    def test_is_no_python_that_prints_whenever_it_starts(self, configure, broken):
+        environment = broken("sitecustomize", "print('hello')")
+        printed = unwrapped(configure(FIND, environment=environment, status=1))
+        assert f'ndtorch: {environment.python} prints "hello" whenever it starts' in printed
+        assert "Let that go to sys.stderr." in printed
+
+    @pytest.mark.parametrize("package, lines, reason", [
+        ("numpy", "raise RuntimeError('\\nbuilt for \"another\"\\nhelp')", 'RuntimeError: built for "another"'),
+        ("pybind11", "import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
+        ("numpy", "import os, sys\nprint('libfoo', file=sys.stderr, flush=True)\nos._exit(7)",
+         "Python ended (7) libfoo"),
+    ])
+    def test_is_no_package_that_cant_be_imported(self, configure, broken, package, lines, reason):
+        environment = broken(package, f"print('noise')\n{lines}\n")
+        printed = unwrapped(configure(FIND, environment=environment, status=1))
+        assert f"ndtorch: {package} can't be imported in {environment.python}: {reason}" in printed
+        assert "Traceback" not in printed
+
+    def test_of_numpy_is_nothing_to_a_project_that_does_without(self, configure, broken):
+        printed = configure("""
+            find_package(ndtorch CONFIG QUIET)
+            message(STATUS "found: ${ndtorch_FOUND}")
+        """, environment=broken("numpy", "raise RuntimeError"))
+        assert re.search("found: (0|FALSE)", printed)
+        assert "RuntimeError" not in printed
+        assert "Found" not in printed
+
+    def test_may_be_printed_by_a_package(self, configure, broken):
+        source = pathlib.Path(numpy.__file__)
+        configure(FIND, environment=broken(
+            "numpy", f"print('noise')\n__version__ = '2.4'\nget_include = lambda: {str(source.parent)!r}\n"))
+
     def test_leaves_a_project_alone_that_does_without(self, configure, bare_environment):
         printed = configure("""
             find_package(ndtorch CONFIG QUIET)
@@ -145,6 +291,7 @@ class TestWhatIsMissing:
         """, environment=bare_environment)
         assert re.search("found: (0|FALSE)", printed)
         assert "not installed" not in printed
+        assert "Found" not in printed
 
 
 # Ways in which a project has a pybind11 of its own.
@@ -257,6 +404,96 @@ class TestLibTorch:
         printed = unwrapped(configure(FIND, f"-DTorch_DIR={torch_dir(version='2.9.1')}", status=1))
         assert "needs LibTorch 2.10 or newer" in printed
         assert "Found LibTorch 2.9.1" in printed
+
+    @pytest.mark.parametrize("how", [
+        "Torch_ROOT", "Torch_DIR in the environment", "Torch_ROOT in the environment"])
+    def test_is_the_one_that_is_named_as_find_package_takes_it(self, configure, environment, torch_dir, how):
+        folder = torch_dir(version="2.12.3")
+        value = folder.parents[2] if "ROOT" in how else folder
+        changed = copy.copy(environment)
+        options = []
+        if "environment" in how:
+            changed.variables = environment.variables | {how.split()[0]: str(value)}
+        else:
+            options = [f"-D{how}={value}"]
+        assert f'Found LibTorch: {folder.parents[2]} (found version "2.12.3")' in configure(
+            FIND, *options, environment=changed)
+
+    @pytest.mark.parametrize("how", ["Torch_DIR", "Torch_ROOT", "Torch_DIR of the environment"])
+    def test_that_is_named_and_not_there_is_an_error(self, configure, environment, how):
+        changed = copy.copy(environment)
+        options = []
+        if "environment" in how:
+            changed.variables = environment.variables | {how.split()[0]: "/not/there"}
+        else:
+            options = [f"-D{how}=/not/there"]
+        printed = unwrapped(configure(FIND, *options, environment=changed, status=1))
+        assert f"ndtorch: {how} is /not/there, where no TorchConfig.cmake is." in printed
+
+    @pytest.mark.parametrize("lines", [
+        "add_executable(torch torch.cpp)",
+        "add_custom_target(torch)",
+        "add_library(torch INTERFACE IMPORTED)\n"
+        "target_include_directories(torch INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})",
+    ])
+    def test_is_no_target_of_that_name_without_its_headers(self, configure, lines, tmp_path):
+        (tmp_path / "torch.cpp").touch()
+        assert f"Found LibTorch: {torch_folder()} " in configure(f"{lines}\n{FIND}")
+
+    def its_own(self, torch_dir, **facts):
+        """The target that a project has after its own find_package(Torch)."""
+        prefix = torch_dir(**facts).parents[2]
+        return textwrap.dedent(f"""
+            add_library(torch SHARED IMPORTED)
+            set_target_properties(torch PROPERTIES IMPORTED_LOCATION {prefix}/lib/libtorch.so CXX_STANDARD 20
+              INTERFACE_INCLUDE_DIRECTORIES "{prefix}/include;{prefix}/include/torch/csrc/api/include")
+        """)
+
+    def test_of_the_projects_own_that_is_too_old_is_refused(self, configure, torch_dir):
+        printed = unwrapped(configure(self.its_own(torch_dir, version="2.9.1") + FIND, status=1))
+        assert "needs LibTorch 2.10 or newer" in printed
+        assert "Found LibTorch 2.9.1" in printed
+
+    def test_of_the_projects_own_has_an_abi_too(self, configure, torch_dir):
+        printed = unwrapped(configure(
+            self.its_own(torch_dir) + f"add_compile_definitions(_GLIBCXX_USE_CXX11_ABI=0)\n{FIND}", status=1))
+        assert "ndtorch: the project is compiled with -D_GLIBCXX_USE_CXX11_ABI=0, and LibTorch in " in printed
+
+    def test_of_libstdcxx_is_refused_where_the_project_is_compiled_with_libcxx(self, configure):
+        printed = unwrapped(configure(f"add_compile_options(-stdlib=libc++)\n{FIND}", status=1))
+        assert (f"ndtorch: the project is compiled with -stdlib=libc++, and LibTorch in {torch_folder()} with "
+                "libstdc++: its functions with std::string would not be found. Remove it." in printed)
+
+    @pytest.mark.parametrize("libtorchs, refused", [("", True), ("-DNDTORCH_LIBTORCH_HAS_LIBCXX", False)])
+    def test_of_libstdcxx_is_refused_by_the_headers_too(self, environment, libtorchs, refused):
+        # The macro that each header of libc++ defines.
+        printed = environment.run(
+            "echo '#include <ndtorch/detail/python_error.h>' | g++ -std=c++17 -fsyntax-only -x c++ - "
+            f"-D_LIBCPP_VERSION=190000 {libtorchs} $(python -m ndtorch --includes)", status=int(refused))
+        assert ("LibTorch is built with libstdc++, and this with libc++" in printed) == refused
+
+    def test_of_libcxx_is_taken_where_the_project_is_compiled_with_libcxx(self, configure, torch_dir):
+        folder = torch_dir()
+        lib = folder.parents[2] / "lib"
+        lib.unlink()
+        lib.mkdir()
+        for name in ("torch", "torch_cpu", "c10"):
+            (lib / f"lib{name}.so").write_text("_ZN3c105ErrorC1ENSt3__112basic_stringIcEE")
+        assert "definitions: _GLIBCXX_USE_CXX11_ABI=1;NDTORCH_LIBTORCH_HAS_LIBCXX" in configure(f"""
+            add_compile_options(-stdlib=libc++)
+            {FIND}
+            get_target_property(definitions ndtorch::torch INTERFACE_COMPILE_DEFINITIONS)
+            message(STATUS "definitions: ${{definitions}}")
+        """, f"-DTorch_DIR={folder}")
+
+    @pytest.mark.parametrize("mode", ["LIBRARY", "PACKAGE", "INCLUDE"])
+    def test_is_found_where_all_else_is_looked_for_below_another_root(self, configure, tmp_path, mode, prefix):
+        (tmp_path / "sysroot").mkdir()
+        printed = configure(
+            FIND, f"-DCMAKE_FIND_ROOT_PATH={tmp_path}/sysroot", f"-DCMAKE_FIND_ROOT_PATH_MODE_{mode}=ONLY",
+            f"-Dndtorch_DIR={prefix}/share/cmake/ndtorch")
+        assert f"Found LibTorch: {torch_folder()} " in printed
+        assert "Found pybind11: " in printed
 
     @pytest.mark.parametrize("how", [
         "set(CMAKE_CXX_FLAGS -D_GLIBCXX_USE_CXX11_ABI=0)",

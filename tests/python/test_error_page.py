@@ -19,9 +19,13 @@ def plain(text):
     return " ".join(text.split())
 
 
+def blocks_of(language):
+    return re.findall(rf"```{language}\n(.*?)\n```", (ROOT / "docs/errors.md").read_text(), re.DOTALL)
+
+
 def page():
     """The messages of the page, without the parts that are filled in."""
-    blocks = re.findall(r"```text\n(.*?)\n```", (ROOT / "docs/errors.md").read_text(), re.DOTALL)
+    blocks = blocks_of("text")
     assert len(blocks) > 100
     return [plain(part) for block in blocks for part in block.split("…")]
 
@@ -96,3 +100,18 @@ def test_each_remedy_of_the_page_is_applied_by_a_test():
         if remedies and not tried and not any(words in plain(block) for words in NOT_BROUGHT_ABOUT):
             missing.append(plain(block))
     assert missing == []
+
+
+def test_the_page_has_each_message_of_cmakes_files_and_no_other():
+    written = {plain(text) for block in blocks_of("console") for text in re.split(r"\n(?=ndtorch)", block)}
+    files = ["cmake/ndtorch_find_dependencies.cmake", "cmake/ndtorch_find_torch.cmake"]
+    # A message is one argument or several in a row, and begins with our name.
+    argument = r'"(?:\\.|[^"\\])*"'
+    said = set()
+    for file in files:
+        for text in re.findall(rf'"ndtorch(?=:? )(?:\\.|[^"\\])*"(?:\s+{argument})*', (ROOT / file).read_text()):
+            joined = "".join(part[1:-1] for part in re.findall(argument, text))
+            joined = joined.replace(r"\n", "\n").replace(r"\"", '"')
+            said.add(plain(re.sub(r"\$\{\w+\}", "…", joined)))
+    assert len(said) > 10
+    assert said == written

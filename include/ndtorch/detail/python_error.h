@@ -11,6 +11,12 @@
 #if PYBIND11_VERSION_HEX < 0x020D0000
 #error "ndtorch needs pybind11 2.13 or newer"
 #endif
+// Such a module links, and fails when Python imports it. CMake says where LibTorch is of libc++.
+#if defined(_LIBCPP_VERSION) && defined(__linux__) && !defined(__ANDROID__) && \
+    !defined(NDTORCH_LIBTORCH_HAS_LIBCXX)
+#error \
+    "ndtorch: LibTorch is built with libstdc++, and this with libc++. Compile without -stdlib=libc++"
+#endif
 
 namespace ndtorch {
 
