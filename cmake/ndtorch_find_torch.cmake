@@ -202,7 +202,8 @@ function(_ndtorch_check_flags result)
   set(${result} "" PARENT_SCOPE)
   get_property(prefix GLOBAL PROPERTY ndtorch_torch_prefix)
   get_property(abi GLOBAL PROPERTY ndtorch_torch_abi)
-  get_property(libcxx GLOBAL PROPERTY ndtorch_torch_libcxx)
+  # A long name, as one that isn't set here may be a project's.
+  get_property(_ndtorch_libcxx GLOBAL PROPERTY ndtorch_torch_libcxx)
   get_directory_property(definitions COMPILE_DEFINITIONS)
   get_directory_property(options COMPILE_OPTIONS)
   string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
@@ -222,7 +223,7 @@ function(_ndtorch_check_flags result)
   if(chosen)
     list(GET chosen -1 chosen)  # the last one counts
   endif()
-  if(chosen STREQUAL "-stdlib=libc++" AND NOT APPLE AND NOT libcxx)
+  if(chosen STREQUAL "-stdlib=libc++" AND NOT APPLE AND NOT _ndtorch_libcxx)
     string(CONCAT text "ndtorch: the project is compiled with ${chosen}, and LibTorch in ${prefix} with "
                        "libstdc++: its functions with std::string would not be found. Remove it.")
     set(${result} "${text}" PARENT_SCOPE)

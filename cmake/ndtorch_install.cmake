@@ -23,5 +23,6 @@ install(
     cmake/ndtorch_add_module.cmake
     cmake/ndtorch_find_dependencies.cmake
     cmake/ndtorch_find_torch.cmake
+    cmake/ndtorch_same_version.cmake
   DESTINATION ${cmake_dir})
 install(FILES LICENSE DESTINATION share/licenses/ndtorch)

@@ -543,7 +543,7 @@ class TestNames:
         endforeach()
     """
     FILES = (ROOT / "CMakeLists.txt", *(ROOT / "cmake" / f"ndtorch_{name}.cmake" for name in (
-        "add_module", "find_dependencies", "find_torch", "install")))
+        "add_module", "find_dependencies", "find_torch", "install", "same_version")))
     # Of ndtorch's own names, those that a project may have too.
     COMMON = sorted({name for file in FILES for name in re.findall(r"\{([a-z]\w*)\}", file.read_text())
                      if name != "pybind11_DIR"})
@@ -632,3 +632,51 @@ class TestSubdirectory:
     def test_installs_nothing_with_the_project(self, printed, environment, tmp_path):
         environment.run("cmake", "--install", tmp_path / "build", "--prefix", tmp_path / "installed")
         assert not (tmp_path / "installed").exists()
+
+    @pytest.mark.parametrize("before", ["add_subdirectory(ndtorch first)", FIND])
+    def test_may_come_after_another_one(self, configure, tmp_path, before):
+        (tmp_path / "ndtorch").symlink_to(ROOT)
+        (tmp_path / "module.cpp").touch()
+        configure(f"""
+            {before}
+            add_subdirectory(ndtorch)
+            {FIND}
+            ndtorch_add_module(module module.cpp)
+        """)
+
+    @pytest.mark.parametrize("how", ["add_subdirectory(ndtorch)", FIND])
+    def test_of_another_version_than_the_one_before_is_refused(self, configure, tmp_path, how):
+        (tmp_path / "ndtorch").symlink_to(ROOT)
+        printed = unwrapped(configure(
+            f"set_property(GLOBAL PROPERTY ndtorch_version 0.0.9)\n{how}", status=1))
+        assert (f"ndtorch 0.0.9 is used by one part of the project, and this one brings ndtorch {VERSION}."
+                in printed)
+
+    @pytest.mark.parametrize("how", ["add_subdirectory(ndtorch)", FIND])
+    def test_lets_the_project_export_a_library_that_links_it(self, configure, environment, tmp_path, how):
+        (tmp_path / "ndtorch").symlink_to(ROOT)
+        (tmp_path / "mine.cpp").touch()
+        configure(f"""
+            {how}
+            add_library(mine OBJECT mine.cpp)
+            target_link_libraries(mine PUBLIC ndtorch::ndtorch)
+            install(TARGETS mine EXPORT mine OBJECTS DESTINATION lib)
+            install(EXPORT mine DESTINATION cmake)
+        """)
+        [exported] = (tmp_path / "build" / "CMakeFiles" / "Export").rglob("mine.cmake")
+        assert re.search('INTERFACE_LINK_LIBRARIES ".*ndtorch::ndtorch"', exported.read_text())
+        assert str(tmp_path) not in exported.read_text()
+
+    @pytest.mark.parametrize("how", ["add_subdirectory(../ndtorch ndtorch)", FIND])
+    def test_lets_another_folder_try_whether_something_compiles(self, configure, tmp_path, how):
+        (tmp_path / "ndtorch").symlink_to(ROOT)
+        (tmp_path / "tried.cpp").write_text("#include <ndtorch/version.h>\nint main() {}\n")
+        for name, lines in {
+            "a": f"{FOUND_BEFORE['pybind11']}\n{how}",
+            "b": "try_compile(tried ${CMAKE_BINARY_DIR}/tried SOURCES ${CMAKE_SOURCE_DIR}/tried.cpp\n"
+                 "  LINK_LIBRARIES ndtorch::ndtorch)\nmessage(STATUS \"tried: ${tried}\")",
+        }.items():
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "CMakeLists.txt").write_text(lines)
+        assert "tried: TRUE" in configure("add_subdirectory(a)\nadd_subdirectory(b)\n",
+                                          f"-Dpybind11_DIR={pybind11.get_cmake_dir()}")

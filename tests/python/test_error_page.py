@@ -104,7 +104,8 @@ def test_each_remedy_of_the_page_is_applied_by_a_test():
 
 def test_the_page_has_each_message_of_cmakes_files_and_no_other():
     written = {plain(text) for block in blocks_of("console") for text in re.split(r"\n(?=ndtorch)", block)}
-    files = ["cmake/ndtorch_find_dependencies.cmake", "cmake/ndtorch_find_torch.cmake"]
+    files = ["cmake/ndtorch_find_dependencies.cmake", "cmake/ndtorch_find_torch.cmake",
+             "cmake/ndtorch_same_version.cmake"]
     # A message is one argument or several in a row, and begins with our name.
     argument = r'"(?:\\.|[^"\\])*"'
     said = set()
