@@ -384,6 +384,36 @@ class TestModule:
         assert (text in printed) == said
 
 
+    BESIDE = r"\$ORIGIN/torch/lib:\$ORIGIN/../torch/lib:\$ORIGIN/../../torch/lib"
+
+    def rpaths(self, tmp_path):
+        """Of the module in the build tree, and as it is installed."""
+        rules = (tmp_path / "build" / "build.ninja").read_text().replace("$$", "$")
+        script = (tmp_path / "build" / "cmake_install.cmake").read_text()
+        # Blank space at the end is for the longer one.
+        return ([path.rstrip(":") for path in re.findall(r'-Wl,-rpath,"?([^ "]*)', rules)],
+                re.findall(r'NEW_RPATH "(.*)"', script))
+
+    LINES = "\nndtorch_add_module(module module.cpp)\ninstall(TARGETS module DESTINATION .)\n"
+
+    def test_finds_libtorch_beside_it_and_else_where_it_was_built(self, configure, tmp_path):
+        (tmp_path / "module.cpp").touch()
+        configure(FIND + self.LINES, "-G", "Ninja")
+        built, installed = self.rpaths(tmp_path)
+        assert built == [f"{self.BESIDE}:{torch_folder()}/lib"]
+        assert installed == built
+
+    @pytest.mark.parametrize("folder", [
+        "pip-build-env-x1/overlay/lib/site-packages", "build-env-y2/lib", "uv/builds-v0/.tmpZ3/lib"])
+    def test_keeps_no_path_into_the_environment_of_an_isolated_build(self, configure, tmp_path, folder):
+        (tmp_path / folder / "torch").mkdir(parents=True)
+        (tmp_path / "module.cpp").touch()
+        configure(FIND + self.LINES, "-G", "Ninja", f"-DTorch_DIR={libtorch(tmp_path / folder / 'torch')}")
+        built, installed = self.rpaths(tmp_path)
+        assert built == [self.BESIDE]
+        assert installed == []  # as it is
+
+
 class TestLibTorch:
     def test_of_a_cuda_build_needs_no_toolkit(self, configure, torch_dir):
         # The words of TorchConfig.cmake in such a build; it would stop here if it were run.
