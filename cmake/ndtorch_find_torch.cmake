@@ -351,8 +351,9 @@ function(ndtorch_find_torch)
     if(APPLE)
       target_link_libraries(ndtorch::torch INTERFACE "${torch}")
     else()
-      target_link_libraries(ndtorch::torch INTERFACE
-        "-Wl,--push-state,--no-as-needed,\"${torch}\",--pop-state")
+      # As an option, since Meson drops flags among the libraries.
+      target_link_options(ndtorch::torch INTERFACE
+        "-Wl,--push-state,--no-as-needed,${torch},--pop-state")
     endif()
   endif()
   _ndtorch_find_torch_python("${lib}")

@@ -430,6 +430,17 @@ class TestLibTorch:
         assert "features: cxx_std_20" in printed
         assert "kineto" not in printed
 
+    def test_has_no_flags_among_its_libraries_which_meson_would_drop(self, configure):
+        printed = configure(FIND + """
+            get_target_property(libraries ndtorch::torch INTERFACE_LINK_LIBRARIES)
+            get_target_property(options ndtorch::torch INTERFACE_LINK_OPTIONS)
+            message(STATUS "libraries: ${libraries}")
+            message(STATUS "options: ${options}")
+        """)
+        lib = torch_folder() / "lib"
+        assert f"libraries: {lib}/libtorch_cpu.so;{lib}/libc10.so\n" in printed
+        assert f"options: -Wl,--push-state,--no-as-needed,{lib}/libtorch.so,--pop-state\n" in printed
+
     def test_that_is_too_old_is_refused(self, configure, torch_dir):
         printed = unwrapped(configure(FIND, f"-DTorch_DIR={torch_dir(version='2.9.1')}", status=1))
         assert "needs LibTorch 2.10 or newer" in printed
@@ -566,7 +577,8 @@ class TestNames:
         file(WRITE "${{CMAKE_BINARY_DIR}}/module.cpp")
         ndtorch_add_module(module "${{CMAKE_BINARY_DIR}}/module.cpp")
         foreach(target torch torch_python dependencies)
-          foreach(property INCLUDE_DIRECTORIES COMPILE_DEFINITIONS COMPILE_FEATURES LINK_LIBRARIES)
+          foreach(property INCLUDE_DIRECTORIES COMPILE_DEFINITIONS COMPILE_FEATURES LINK_LIBRARIES
+                           LINK_OPTIONS)
             get_target_property(value ndtorch::${{target}} INTERFACE_${{property}})
             message(STATUS "${{target}} ${{property}}: ${{value}}")
           endforeach()
