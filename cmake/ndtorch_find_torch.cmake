@@ -63,11 +63,34 @@ macro(_ndtorch_find_python)
     # root only. Of version 3: FindPython would go on to 2, and forget the one whose headers are missing.
     set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE BOTH)
     set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY BOTH)
+    cmake_policy(PUSH)
+    if(POLICY CMP0190)
+      # Also for another system: it is this interpreter that says where the packages are.
+      cmake_policy(SET CMP0190 OLD)
+    endif()
+    # Where a root is named it comes before an activated environment. Not so one of the system's environment:
+    # GitHub's setup-python names one below the virtual environments of its users.
+    set(_ndtorch_python_root "")
+    foreach(_ndtorch_folder "${Python_ROOT_DIR}" "${Python3_ROOT_DIR}")
+      if(_ndtorch_folder AND NOT _ndtorch_chosen AND NOT _ndtorch_python_root)
+        get_filename_component(_ndtorch_python_root "${_ndtorch_folder}" ABSOLUTE)
+        set(Python_ROOT_DIR "${_ndtorch_python_root}")
+        set(Python_FIND_VIRTUALENV STANDARD)
+      endif()
+    endforeach()
     find_package(Python 3 QUIET ${ARGN})
+    cmake_policy(POP)
     if(NOT _ndtorch_chosen)
       set(_ndtorch_chosen "${Python_EXECUTABLE}")
     endif()
     _ndtorch_check_python(_ndtorch_python_error "${_ndtorch_chosen}")
+    string(FIND "${_ndtorch_chosen}" "${_ndtorch_python_root}" _ndtorch_folder)
+    if(NOT _ndtorch_folder EQUAL 0)
+      set(Python_Interpreter_FOUND FALSE)
+      string(CONCAT _ndtorch_python_error
+             "ndtorch: Python_ROOT_DIR is ${_ndtorch_python_root}, and CMake's FindPython finds none there. "
+             "Name a Python with -DPython_EXECUTABLE=<path>.")
+    endif()
   endif()
 endmacro()
 

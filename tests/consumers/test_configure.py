@@ -5,6 +5,7 @@ import pathlib
 import re
 import sysconfig
 import textwrap
+import venv
 
 import numpy
 import pybind11
@@ -240,6 +241,18 @@ class TestWhatIsMissing:
             f"unset(Python_EXECUTABLE CACHE)\nset({name} python3 CACHE STRING '' FORCE)\n"
             f"find_package({finder})\n{FIND}", status=1))
         assert "Name it with -DPython_EXECUTABLE=$(which python3)." in printed
+
+    @pytest.mark.parametrize("name", ["Python_ROOT_DIR", "Python3_ROOT_DIR"])
+    def test_is_a_python_below_the_root_that_is_named(self, configure, environment, tmp_path, name):
+        changed = copy.copy(environment)
+        changed.variables = environment.variables | {"VIRTUAL_ENV": str(environment.bin.parent)}
+        printed = unwrapped(configure(f"unset(Python_EXECUTABLE CACHE)\n{FIND}", f"-D{name}={tmp_path}",
+                                      environment=changed, status=1))
+        assert f"ndtorch: Python_ROOT_DIR is {tmp_path}, and CMake's FindPython finds none there." in printed
+        venv.create(tmp_path / "named", with_pip=False)
+        printed = unwrapped(configure(f"unset(Python_EXECUTABLE CACHE)\n{FIND}", f"-D{name}={tmp_path}/named",
+                                      environment=changed, status=1))
+        assert f"{tmp_path}/named/bin/python3 -m pip install numpy torch" in printed
 
     @pytest.fixture
     def broken(self, tmp_path, environment):
@@ -526,6 +539,12 @@ class TestLibTorch:
             get_target_property(definitions ndtorch::torch INTERFACE_COMPILE_DEFINITIONS)
             message(STATUS "definitions: ${{definitions}}")
         """, f"-DTorch_DIR={folder}")
+
+    def test_is_found_where_the_project_is_for_another_system(self, configure):
+        printed = configure(
+            f"cmake_policy(VERSION 3.24...4.2)\n{FIND}", "-DCMAKE_SYSTEM_NAME=Linux",
+            "-DCMAKE_SYSTEM_PROCESSOR=x86_64")
+        assert f"Found LibTorch: {torch_folder()} " in printed
 
     @pytest.mark.parametrize("mode", ["LIBRARY", "PACKAGE", "INCLUDE"])
     def test_is_found_where_all_else_is_looked_for_below_another_root(self, configure, tmp_path, mode, prefix):

@@ -151,6 +151,13 @@ class TestPackage:
             assert f"has no {package}. Install it with pip." in printed
             assert "Traceback" not in printed
 
+    def test_says_what_cant_be_imported(self, environment, tmp_path):
+        (tmp_path / "numpy.py").write_text("raise RuntimeError('\\nbuilt for another Python\\nhelp')\n")
+        printed = environment.run("python", "-m", "ndtorch", "--includes", status=1, cwd="/",
+                                  env=environment.variables | {"PYTHONPATH": str(tmp_path)})
+        assert printed.startswith("ndtorch: in ")
+        assert printed.endswith("a package can't be imported: RuntimeError: built for another Python\n")
+
     def test_asked_nothing_prints_its_help(self, bare_environment):
         assert "--cmakedir" in bare_environment.run("python", "-m", "ndtorch", status=2, cwd="/")
 
