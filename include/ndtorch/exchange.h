@@ -123,7 +123,9 @@ class dlpack_exporter {
       tensor = with_python_errors([&] {
         const gil_release without_gil;
         const own_work unseen;
-        return tensor.is_cpu() ? tensor : copy_of(tensor).cpu();
+        if (tensor.is_cpu()) return tensor;
+        const at::ScalarType dtype = tensor.scalar_type();
+        return detail::to_cpu(readable(tensor, dtype), dtype);
       });
       is_copy = !tensor.is_same(tensor_);  // it is on the CPU already, under another name
     }

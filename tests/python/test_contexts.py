@@ -354,5 +354,7 @@ def test_what_a_number_itself_does_is_seen():
 
     with Recording() as mode:
         assert values(nt.tensor([Number()], "float32")) == [7]
-    assert [str(function) for function, _, _ in mode.seen][-1] == "aten.mul.Tensor"
+    seen = {str(function) for function, _, _ in mode.seen}
+    assert "aten.mul.Tensor" in seen
+    assert not any("copy" in name for name in seen)
     assert results[-1].grad_fn is not None

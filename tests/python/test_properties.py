@@ -7,6 +7,7 @@ HYPOTHESIS_PROFILE=fuzz, which tries many more, and others each time.
 
 import os
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -154,7 +155,14 @@ def writes_reach(tensor, array):
     return low <= tensor.data_ptr() < high
 
 
-def references(one):
+def references(one, expected=None):
+    """Those that were dropped come back soon where PyTorch gives the GIL up, as it does for a tensor."""
+    if expected is None:
+        time.sleep(0.001)  # for those of an example before
+    for _ in range(5000):
+        if expected is None or sys.getrefcount(one) == expected:
+            break
+        time.sleep(0.001)
     return sys.getrefcount(one)
 
 
@@ -173,7 +181,7 @@ def test_from_numpy_shares_what_can_be_shared(array):
     else:
         with pytest.raises(ValueError, match="given numpy array"):
             nd.from_numpy(array)
-    assert references(array) == before
+    assert references(array, before) == before
 
 
 @given(numbers)
@@ -195,14 +203,14 @@ def test_other_dtypes_are_refused_by_all(array):
         before = references(array)
         with pytest.raises(TypeError):
             convert(array)
-        assert references(array) == before
+        assert references(array, before) == before
 
 
 @given(anything)
 def test_tensor_copies_everything(array):
     before = references(array)
     tensor = nd.tensor(array)
-    assert references(array) == before
+    assert references(array, before) == before
     assert_same_tensor(tensor, torchs(array))
     assert not tensor.numel() or not writes_reach(tensor, array)
 
@@ -234,7 +242,7 @@ def test_the_way_there_and_back_changes_nothing(array):
         assert (again.ctypes.data == array.ctypes.data) == shared or not array.size
         assert not (shared and again.flags.writeable and not array.flags.writeable)
         del again
-        assert references(array) == before
+        assert references(array, before) == before
 
 
 @given(numbers)
@@ -346,4 +354,4 @@ def test_frombuffer_is_torchs(content, dtype, count, offset, kind):
             assert_same_tensor(nd.frombuffer(buffer, dtype, count, offset), theirs)
         del theirs
     if len(content) > 1:  # CPython keeps one object for all equal shorter bytes
-        assert references(buffer) == before
+        assert references(buffer, before) == before

@@ -350,7 +350,7 @@ def test_a_tensor_inside_of_torch_func_has_no_array(transform):
             module.numpy(x)
         with pytest.raises(RuntimeError, match="convert the result"):
             module.dlpack(x)
-        with pytest.raises(TypeError, match="pass torch.stack"):
+        with pytest.raises(TypeError, match=r"pass torch\.stack"):
             module.copied([x, x])
         return x
 
@@ -364,5 +364,5 @@ def test_an_error_of_a_subclass_arrives_whole():
             raise ZeroDivisionError(f"no {function}")
 
     failing = torch.Tensor._make_subclass(Failing, torch.ones(2))
-    with pytest.raises(ZeroDivisionError, match="^no aten"):
+    with pytest.raises(ZeroDivisionError, match=r"^no aten"):
         module.as_double(failing)

@@ -29,7 +29,7 @@ inline bool stands_for_others(const at::Tensor& tensor) {
       {c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
        c10::DispatchKey::BatchedNestedTensor, c10::DispatchKey::Functionalize});
   return tensor.unsafeGetTensorImpl()->key_set().has_any(wrapped) ||
-         (tensor.is_cpu() && !tensor.has_storage());
+         (tensor.is_cpu() && tensor.layout() == at::kStrided && !tensor.has_storage());
 }
 
 // Whether it is of a subclass of torch.Tensor with __torch_dispatch__, which may mean something else
@@ -43,11 +43,12 @@ inline bool is_wrapper(const at::Tensor& tensor) {
   return is_dispatched_to_python(tensor) || stands_for_others(tensor);
 }
 
-// Whether operators on this tensor are somebody's business all the same: autograd's, or its wrapper's.
+// Whether operators on this tensor are somebody's business all the same: autograd's, its wrapper's, or those
+// of its layout, which has them for copies too.
 // With libtorch_python it may be one of the caller's own, which a trace or a mode is to follow
 // through a conversion as it does through torch.as_tensor.
 inline bool is_followed(const at::Tensor& tensor) {
-  if (tensor.requires_grad() || is_wrapper(tensor)) return true;
+  if (tensor.requires_grad() || is_wrapper(tensor) || tensor.layout() != at::kStrided) return true;
 #if defined(NDTORCH_TORCH_PYTHON)  // set by the CMake target ndtorch::torch_python
   constexpr c10::DispatchKeySet followers(
       {c10::DispatchKey::Fake, c10::DispatchKey::Python, c10::DispatchKey::PythonTLSSnapshot,
