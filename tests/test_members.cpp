@@ -399,7 +399,7 @@ TYPED_TEST(member, that_is_undefined_is_none) {
 }
 
 TYPED_TEST(member, of_an_instance_that_holds_its_own_array_is_freed) {
-  const auto freed = test::exec(
+  const py::object freed = test::exec(
       "import gc, weakref\n"
       "class sub(type(h)): pass\n"
       "s = sub(); s.me = s; s.array = s.weight; s.view = s.view\n"
