@@ -126,10 +126,7 @@ inline py::array make_numpy(const at::Tensor& tensor, task what) {
 
 // to_numpy(), or what it would throw; a null handle then, where it would copy.
 inline py::array make_to_numpy(const at::Tensor& tensor, task what) {
-  check_layout(tensor);
-  if (is_plain_cpu_tensor(tensor) && !tensor.requires_grad()) {
-    return what == task::check ? check_share(tensor) : share(tensor);
-  }
+  if (is_plain(tensor)) return what == task::check ? check_share(tensor) : share(tensor);
   check_convertible(tensor);
   if (what == task::check) {
     return is_plain_memory(tensor) ? check_share(tensor)

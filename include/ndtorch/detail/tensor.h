@@ -142,12 +142,14 @@ inline void check_shareable(const at::Tensor& tensor) {
   }
 }
 
-// check_layout() and check_shareable(), asked at once of what most tensors are.
+// What most tensors are: one that check_layout() and check_shareable() let pass.
+inline bool is_plain(const at::Tensor& tensor) {
+  return is_plain_cpu_tensor(tensor) && !tensor.requires_grad() &&
+         tensor.dim() <= static_cast<std::int64_t>(max_ndim);
+}
+
 inline void check_plain(const at::Tensor& tensor) {
-  if (is_plain_cpu_tensor(tensor) && !tensor.requires_grad() &&
-      tensor.dim() <= static_cast<std::int64_t>(max_ndim)) {
-    return;
-  }
+  if (is_plain(tensor)) return;
   check_layout(tensor);
   check_shareable(tensor);
 }
