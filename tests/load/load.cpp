@@ -3,7 +3,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include <ndtorch/ndtorch.h>
+#include <ndtorch/tensor_caster.h>
 #include <pybind11/embed.h>
 #include <unistd.h>
 
@@ -36,6 +38,18 @@ py::object eval(const char* expression) {
   names["ml_dtypes"] = py::module_::import("ml_dtypes");
   return py::eval(expression, names);
 }
+
+// Tensors as members, which Python gets and sets.
+struct pair {
+  at::Tensor a = at::zeros({3}), b = at::ones({3});
+  static py::object make() {
+    py::class_<pair>(py::module_::import("__main__"), "pair")
+        .def(py::init<>())
+        .def_readwrite("a", &pair::a)
+        .def_readwrite("b", &pair::b);
+    return eval("__import__('__main__').pair()");
+  }
+};
 
 struct counts {
   std::int64_t in = 0, out = 0, failed = 0;
@@ -75,6 +89,9 @@ class conversions {
         result_(round);
         ++done_.out;
     }
+    swap_(pair_);
+    done_.in += 2;
+    done_.out += 2;
     if (round % 16 == 0) fail();
   }
 
@@ -91,7 +108,7 @@ class conversions {
       add(array);
       add(array.attr("dtype"));
     }
-    for (const py::object& object : {read_only_, backwards_, numbers_, bytes_}) add(object);
+    for (const py::object& object : {read_only_, backwards_, numbers_, bytes_, pair_}) add(object);
     for (const at::Tensor& tensor : {own_, bfloat16_, requires_grad_}) {
       all.push_back(static_cast<std::int64_t>(tensor.use_count()));
       all.push_back(static_cast<std::int64_t>(tensor.storage().use_count()));
@@ -151,6 +168,10 @@ class conversions {
   const at::Tensor own_ = at::arange(6.);
   const at::Tensor bfloat16_ = at::ones({3}, at::kBFloat16);
   const at::Tensor requires_grad_ = at::ones({1000}).set_requires_grad(true);
+  const py::object pair_ = pair::make();
+  // h.a, h.b = h.b, h.a
+  const py::object swap_ =
+      eval("lambda h: (lambda a, b: (setattr(h, 'a', b), setattr(h, 'b', a)))(h.a, h.b)");
   const py::cpp_function argument_{[](const ndtorch::tensor_t<double>&) {}};
   const py::cpp_function result_{[this](std::int64_t) { return ndtorch::tensor_t<>(own_); }};
 };

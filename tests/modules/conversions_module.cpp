@@ -2,6 +2,7 @@
 #include <ndtorch/ndtorch.h>
 
 #include <cstdint>
+#include <string_view>
 
 namespace py = pybind11;
 using ndtorch::tensor_t;
@@ -73,5 +74,11 @@ PYBIND11_MODULE(conversions_module, module) {
   module.def(
       "which", [](const tensor_t<const float>&) { return "float"; }, py::arg("x").noconvert());
   module.def("which", [](const tensor_t<const double>&) { return "double"; });
+  for (const char* const name : {"which_exactly", "which_at_all"}) {
+    const py::arg x = py::arg("x").noconvert(std::string_view(name) == "which_exactly");
+    module.def(name, [](const tensor_t<const bool>&) { return "bool"; }, x);
+    module.def(name, [](const tensor_t<const double>&) { return "double"; }, x);
+    module.def(name, [](const tensor_t<const float, ndtorch::ndim<2>>&) { return "matrix"; }, x);
+  }
   module.def("zero", [](tensor_t<float> x) { x.zero_(); });
 }
