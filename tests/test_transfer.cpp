@@ -1,4 +1,4 @@
-// Large copies to and from a device (detail/transfer.h), on devices that do their work late and out
+// Large copies to and from a device (detail/torch/transfer.h), on devices that do their work late and out
 // of order (support/private_use1.h), and on CUDA where there is a GPU
 #include <ATen/ops/all.h>
 #include <ATen/ops/arange.h>

@@ -3,9 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/dlpack.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/numpy_api.h>
-#include <ndtorch/detail/python_error.h>
+#include <c10/util/StringUtil.h>
+#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/numpy/describe.h>
+#include <ndtorch/detail/python/errors.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 

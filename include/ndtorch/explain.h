@@ -4,14 +4,18 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/StringUtil.h>
-#include <ndtorch/detail/array.h>
-#include <ndtorch/detail/copy_on_write.h>
-#include <ndtorch/detail/dlpack.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/holder.h>
-#include <ndtorch/detail/numpy_api.h>
-#include <ndtorch/detail/owner.h>
-#include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/holders/convert.h>
+#include <ndtorch/detail/holders/dlpack.h>
+#include <ndtorch/detail/holders/holder.h>
+#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/numpy/array.h>
+#include <ndtorch/detail/numpy/describe.h>
+#include <ndtorch/detail/python/errors.h>
+#include <ndtorch/detail/torch/copy_on_write.h>
+#include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/detail/torch/owner.h>
+#include <ndtorch/detail/torch/share_tensor.h>
 #include <ndtorch/dtype.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>

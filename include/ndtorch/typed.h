@@ -5,18 +5,21 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/TensorAccessor.h>
 #include <c10/util/complex.h>
-#include <ndtorch/detail/constraints.h>
-#include <ndtorch/detail/copy_on_write.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/explain_mismatches.h>
-#include <ndtorch/detail/interpreter.h>
-#include <ndtorch/detail/own_work.h>
-#include <ndtorch/detail/read_argument.h>
-#include <ndtorch/detail/returning.h>
-#include <ndtorch/detail/signature.h>
-#include <ndtorch/detail/strided_iterator.h>
-#include <ndtorch/detail/tensor.h>
-#include <ndtorch/detail/transfer.h>
+#include <ndtorch/detail/arguments/constraints.h>
+#include <ndtorch/detail/arguments/explain_mismatches.h>
+#include <ndtorch/detail/arguments/read_argument.h>
+#include <ndtorch/detail/arguments/returning.h>
+#include <ndtorch/detail/arguments/signature.h>
+#include <ndtorch/detail/memory/strided_iterator.h>
+#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/python/errors.h>
+#include <ndtorch/detail/python/interpreter.h>
+#include <ndtorch/detail/torch/copy_on_write.h>
+#include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/detail/torch/share_tensor.h>
+#include <ndtorch/detail/torch/tensor.h>
+#include <ndtorch/detail/torch/transfer.h>
 #include <ndtorch/dtype.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/pybind11.h>
@@ -248,7 +251,7 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
     if (policy == return_value_policy::reference_internal && parent) {
       nd::check_layout(tensor);
       nd::check_shareable(tensor);
-      return nd::share(tensor, parent).release();
+      return nd::share_tensor(tensor, parent).release();
     }
     return ndtorch::numpy(tensor).release();
   }

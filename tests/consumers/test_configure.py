@@ -522,7 +522,7 @@ class TestLibTorch:
     def test_of_libstdcxx_is_refused_by_the_headers_too(self, environment, libtorchs, refused):
         # The macro that each header of libc++ defines.
         printed = environment.run(
-            "echo '#include <ndtorch/detail/python_error.h>' | g++ -std=c++17 -fsyntax-only -x c++ - "
+            "echo '#include <ndtorch/detail/python/errors.h>' | g++ -std=c++17 -fsyntax-only -x c++ - "
             f"-D_LIBCPP_VERSION=190000 {libtorchs} $(python -m ndtorch --includes)", status=int(refused))
         assert ("LibTorch is built with libstdc++, and this with libc++" in printed) == refused
 

@@ -6,7 +6,7 @@ import messages
 from messages import ROOT
 
 # What these say is no error: annotations of signatures, and the lines of explain().
-NO_ERRORS = ["ndtorch/detail/signature.h", "ndtorch/explain.h"]
+NO_ERRORS = ["ndtorch/detail/arguments/signature.h", "ndtorch/explain.h"]
 # Words of others' errors that are recognised, a docstring, and the descriptions of what came, which
 # the page has as `…`.
 NOT_OURS = [

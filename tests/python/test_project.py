@@ -65,3 +65,33 @@ def test_contributing_names_what_is_there():
             assert any(place.exists() for place in places), path
     for target in re.findall(r"make ([a-z-]+)", text):
         assert target in TARGETS
+
+
+# From the bottom up: a wing includes what is in itself and in those before it. (dtype.h, which is public,
+# is the table that numpy/ and all above it read.)
+WINGS = ["python", "memory", "numpy", "torch", "holders", "arguments"]
+HEADERS = sorted((ROOT / "include/ndtorch").rglob("*.h"))
+
+
+def test_every_header_is_public_or_in_a_wing():
+    detail = ROOT / "include/ndtorch/detail"
+    assert {path.parent.name for path in HEADERS if detail in path.parents} == set(WINGS)
+    assert list(detail.glob("*.h")) == []
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_a_wing_includes_nothing_from_above_itself(wing):
+    allowed = [f"detail/{name}/" for name in WINGS[:WINGS.index(wing) + 1]]
+    if wing not in ("python", "memory"):
+        allowed.append("dtype.h")
+    wrong = [
+        (path.name, name) for path in HEADERS if path.parent.name == wing
+        for name in re.findall(r"^#include <ndtorch/(.*)>", path.read_text(), re.MULTILINE)
+        if not name.startswith(tuple(allowed))]
+    assert wrong == []
+
+
+def test_the_table_of_dtypes_includes_nothing_of_libtorchs_wing():
+    includes = re.findall(r"^#include <ndtorch/detail/(.*)>",
+                          (ROOT / "include/ndtorch/dtype.h").read_text(), re.MULTILINE)
+    assert {name.split("/")[0] for name in includes} <= {"python", "numpy"}

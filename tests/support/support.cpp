@@ -1,6 +1,6 @@
 #include "support/support.h"
 
-#include <ndtorch/detail/owner.h>
+#include <ndtorch/detail/torch/owner.h>
 #include <ndtorch/dtype.h>
 
 #include <chrono>

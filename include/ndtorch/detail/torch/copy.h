@@ -3,19 +3,19 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/DimVector.h>
-#include <ndtorch/detail/allocate.h>
-#include <ndtorch/detail/array.h>
-#include <ndtorch/detail/copy_on_write.h>
-#include <ndtorch/detail/dense.h>
-#include <ndtorch/detail/device.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/interpreter.h>
-#include <ndtorch/detail/own_work.h>
-#include <ndtorch/detail/parallel.h>
-#include <ndtorch/detail/strided_copy.h>
-#include <ndtorch/detail/strided_view.h>
-#include <ndtorch/detail/tensor.h>
-#include <ndtorch/detail/transfer.h>
+#include <ndtorch/detail/memory/dense.h>
+#include <ndtorch/detail/memory/parallel.h>
+#include <ndtorch/detail/memory/strided_copy.h>
+#include <ndtorch/detail/memory/strided_view.h>
+#include <ndtorch/detail/numpy/array.h>
+#include <ndtorch/detail/python/interpreter.h>
+#include <ndtorch/detail/torch/allocate.h>
+#include <ndtorch/detail/torch/copy_on_write.h>
+#include <ndtorch/detail/torch/device.h>
+#include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/detail/torch/tensor.h>
+#include <ndtorch/detail/torch/transfer.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 

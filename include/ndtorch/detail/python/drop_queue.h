@@ -1,7 +1,7 @@
 // References that are dropped without the GIL, on their way to a thread that drops them with it.
 #pragma once
 
-#include <ndtorch/detail/interpreter.h>
+#include <ndtorch/detail/python/interpreter.h>
 #include <pybind11/pybind11.h>
 
 #include <array>

@@ -1,11 +1,11 @@
 // The NumPy side: an array described as a strided_view, and an array built from one.
 #pragma once
 
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/interpreter.h>
-#include <ndtorch/detail/numpy_api.h>
-#include <ndtorch/detail/python_error.h>
-#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/memory/strided_view.h>
+#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/numpy/describe.h>
+#include <ndtorch/detail/python/errors.h>
+#include <ndtorch/detail/python/interpreter.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -87,9 +87,9 @@ inline array_source read_array(py::handle object) {
 }
 
 [[noreturn]] inline void throw_masked(const std::string& what_came) {
-  throw py::type_error(c10::str(
-      "can't convert a masked array with masked values, its mask would be lost. Got ", what_came,
-      ". Fill it first with array.filled(value), or drop the mask with array.data."));
+  throw py::type_error(
+      "can't convert a masked array with masked values, its mask would be lost. Got " + what_came +
+      ". Fill it first with array.filled(value), or drop the mask with array.data.");
 }
 
 // Throws what is in the way of sharing the array's memory, or of copying it. The words are
@@ -135,19 +135,14 @@ inline array_source read_array(py::handle object) {
       remedy = "Check the shape and strides that were given to as_strided.";
       break;
   }
-  throw py::value_error(c10::str(reason, " Got ", describe(source.array), ". ", remedy));
-}
-
-inline std::string refusal_text(const array_source& source) {
-  return value_or_refusal([&]() -> std::string { throw_refused(source); },
-                          [](std::string text) { return text; });
+  throw py::value_error(std::string(reason) + " Got " + describe(source.array) + ". " + remedy);
 }
 
 inline array_source require_array(py::handle object) {
   if (!object || !api().is_array(object)) {
-    throw py::type_error(c10::str("expected np.ndarray (got ",
-                                  object ? type_name(object) : "a null handle",
-                                  "). Pass an array, or take other data with ndtorch::as_tensor."));
+    throw py::type_error("expected np.ndarray (got " +
+                         (object ? type_name(object) : "a null handle") +
+                         "). Pass an array, or take other data with ndtorch::as_tensor.");
   }
   array_source source = read_array(object);
   if (source.why != refusal::none) throw_refused(source);

@@ -6,9 +6,9 @@
 #include <c10/core/StorageImpl.h>
 #include <c10/core/TensorImpl.h>
 #include <c10/core/TensorOptions.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/own_work.h>
-#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/memory/strided_view.h>
+#include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/own_work.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>

@@ -5,7 +5,8 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/StringUtil.h>
-#include <ndtorch/detail/error.h>
+#include <ndtorch/detail/memory/huge_page.h>
+#include <ndtorch/detail/python/errors.h>
 
 #include <cstddef>
 #include <cstdlib>
@@ -17,11 +18,6 @@
 
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
-
-// From this size on NumPy asks for huge pages too (numpy/_core/src/multiarray/alloc.c, 2.4).
-inline constexpr std::size_t large_memory = std::size_t{1} << 22;
-
-inline constexpr std::size_t huge_page = std::size_t{1} << 21;
 
 // CPU memory in huge pages, where the system has them: a copy into fresh memory mostly waits for
 // pages, and LibTorch's own allocator gets small ones.

@@ -7,10 +7,10 @@
 #include <c10/util/DimVector.h>
 #include <c10/util/SmallVector.h>
 #include <c10/util/safe_numerics.h>
-#include <ndtorch/detail/allocate.h>
-#include <ndtorch/detail/dense.h>
-#include <ndtorch/detail/parallel.h>
-#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/memory/dense.h>
+#include <ndtorch/detail/memory/huge_page.h>
+#include <ndtorch/detail/memory/parallel.h>
+#include <ndtorch/detail/memory/strided_view.h>
 
 #if defined(__x86_64__)
 #include <tmmintrin.h>

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <ndtorch/detail/copy.h>
-#include <ndtorch/detail/strided_view.h>
+#include <ndtorch/detail/memory/strided_view.h>
+#include <ndtorch/detail/torch/copy.h>
 #include <ndtorch/dtype.h>
 
 #include <array>

@@ -8,10 +8,11 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/DimVector.h>
 #include <c10/util/Exception.h>
-#include <ndtorch/detail/allocate.h>
-#include <ndtorch/detail/dense.h>
-#include <ndtorch/detail/strided_copy.h>
-#include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/memory/dense.h>
+#include <ndtorch/detail/memory/strided_copy.h>
+#include <ndtorch/detail/torch/allocate.h>
+#include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/detail/torch/tensor.h>
 
 #include <algorithm>
 #include <array>

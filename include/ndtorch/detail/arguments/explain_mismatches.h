@@ -2,8 +2,8 @@
 #pragma once
 
 #include <c10/util/StringUtil.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/numpy_api.h>
+#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/python/errors.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>

@@ -3,23 +3,25 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/StringUtil.h>
-#include <ndtorch/detail/array.h>
-#include <ndtorch/detail/constraints.h>
-#include <ndtorch/detail/copy.h>
-#include <ndtorch/detail/copy_on_write.h>
-#include <ndtorch/detail/device.h>
-#include <ndtorch/detail/dlpack.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/holder.h>
-#include <ndtorch/detail/numpy_api.h>
-#include <ndtorch/detail/own_work.h>
-#include <ndtorch/detail/owner.h>
-#include <ndtorch/detail/sequence.h>
-#include <ndtorch/detail/strided_copy.h>
-#include <ndtorch/detail/strided_view.h>
-#include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/arguments/constraints.h>
+#include <ndtorch/detail/holders/dlpack.h>
+#include <ndtorch/detail/holders/holder.h>
+#include <ndtorch/detail/holders/sequence.h>
+#include <ndtorch/detail/memory/strided_copy.h>
+#include <ndtorch/detail/memory/strided_view.h>
+#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/numpy/array.h>
+#include <ndtorch/detail/numpy/describe.h>
+#include <ndtorch/detail/python/errors.h>
+#include <ndtorch/detail/torch/copy.h>
+#include <ndtorch/detail/torch/copy_on_write.h>
+#include <ndtorch/detail/torch/device.h>
+#include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/detail/torch/owner.h>
+#include <ndtorch/detail/torch/share_array.h>
+#include <ndtorch/detail/torch/tensor.h>
 #include <ndtorch/dtype.h>
-#include <ndtorch/from_numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
@@ -201,7 +203,7 @@ inline std::string mismatch_text(mismatch found, const requirements& wants, at::
   if (source.why != refusal::none) return false;
   const strided_view& view = source.view;
   if (check_argument(wants, view) != mismatch::none) return false;
-  result = share(object, source, on_read_only::copy_on_write);
+  result = share_array(object, source, on_read_only::copy_on_write);
   return true;
 }
 
@@ -277,7 +279,7 @@ class argument_reader {
     const strided_view& view = source.view;
     if (source.why == refusal::none) {
       const mismatch found = check_argument(wants_, view);
-      if (found == mismatch::none) return share(array, source, on_read_only::copy_on_write);
+      if (found == mismatch::none) return share_array(array, source, on_read_only::copy_on_write);
       if (!can_be_mended(found)) {
         if (why_ == nullptr) return std::nullopt;
         return refuse(found, view.dtype, view.device, view.sizes(), came_as::array,

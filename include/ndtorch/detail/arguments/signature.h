@@ -2,8 +2,8 @@
 // pybind11 3 has for Eigen's matrices (pybind11/eigen/matrix.h).
 #pragma once
 
-#include <ndtorch/detail/constraints.h>
-#include <ndtorch/detail/copy.h>
+#include <ndtorch/detail/arguments/constraints.h>
+#include <ndtorch/detail/torch/copy.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 

@@ -9,12 +9,13 @@
 #include <c10/util/Exception.h>
 #include <c10/util/StringUtil.h>
 #include <c10/util/safe_numerics.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/interpreter.h>
-#include <ndtorch/detail/owner.h>
-#include <ndtorch/detail/strided_copy.h>
-#include <ndtorch/detail/strided_view.h>
-#include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/memory/strided_copy.h>
+#include <ndtorch/detail/memory/strided_view.h>
+#include <ndtorch/detail/python/interpreter.h>
+#include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/detail/torch/owner.h>
+#include <ndtorch/detail/torch/tensor.h>
 
 #include <atomic>
 #include <cstddef>

@@ -7,15 +7,15 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/dlpack.h>
 #include <c10/core/ScalarType.h>
-#include <ndtorch/detail/copy_on_write.h>
-#include <ndtorch/detail/device.h>
-#include <ndtorch/detail/error.h>
-#include <ndtorch/detail/numpy_api.h>
-#include <ndtorch/detail/own_work.h>
-#include <ndtorch/detail/owner.h>
-#include <ndtorch/detail/python_error.h>
-#include <ndtorch/detail/strided_view.h>
-#include <ndtorch/detail/tensor.h>
+#include <ndtorch/detail/memory/strided_view.h>
+#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/python/errors.h>
+#include <ndtorch/detail/torch/copy_on_write.h>
+#include <ndtorch/detail/torch/device.h>
+#include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/detail/torch/owner.h>
+#include <ndtorch/detail/torch/tensor.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 

@@ -2,7 +2,7 @@
 // or without the GIL, while it goes and when it is gone.
 #pragma once
 
-#include <ndtorch/detail/python_error.h>
+#include <ndtorch/detail/python/errors.h>
 #include <pybind11/pybind11.h>
 
 #include <atomic>

@@ -4,9 +4,9 @@
 // translation unit, and clashes where a user has set PY_ARRAY_UNIQUE_SYMBOL.
 #pragma once
 
-#include <ndtorch/detail/interpreter.h>
-#include <ndtorch/detail/numpy_abi.h>
-#include <ndtorch/detail/python_error.h>
+#include <ndtorch/detail/numpy/abi.h>
+#include <ndtorch/detail/python/errors.h>
+#include <ndtorch/detail/python/interpreter.h>
 #include <pybind11/pybind11.h>
 
 #include <atomic>

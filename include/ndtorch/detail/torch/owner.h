@@ -7,10 +7,10 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/util/intrusive_ptr.h>
-#include <ndtorch/detail/drop_queue.h>
-#include <ndtorch/detail/interpreter.h>
-#include <ndtorch/detail/numpy_api.h>
-#include <ndtorch/detail/python_error.h>
+#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/python/drop_queue.h>
+#include <ndtorch/detail/python/errors.h>
+#include <ndtorch/detail/python/interpreter.h>
 #include <pybind11/pybind11.h>
 
 #include <atomic>
