@@ -1,14 +1,12 @@
 // The one table of dtypes: NumPy's on one side, LibTorch's and C++'s on the other.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <ATen/dlpack.h>
-#include <c10/util/StringUtil.h>
 #include <ndtorch/detail/numpy/api.h>
 #include <ndtorch/detail/numpy/describe.h>
 #include <ndtorch/detail/python/errors.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <torch/headeronly/core/ScalarType.h>
 
 #include <array>
 #include <complex>
@@ -22,14 +20,30 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
+// DLPack's DLDataTypeCode, whose header is not among LibTorch's header-only ones. tests/compile compares
+// them.
+namespace dlpack_code {
+inline constexpr std::uint8_t signed_integer = 0;
+inline constexpr std::uint8_t unsigned_integer = 1;
+inline constexpr std::uint8_t real = 2;
+inline constexpr std::uint8_t bfloat = 4;
+inline constexpr std::uint8_t complex = 5;
+inline constexpr std::uint8_t boolean = 6;
+inline constexpr std::uint8_t float8_e4m3fn = 10;
+inline constexpr std::uint8_t float8_e4m3fnuz = 11;
+inline constexpr std::uint8_t float8_e5m2 = 12;
+inline constexpr std::uint8_t float8_e5m2fnuz = 13;
+inline constexpr std::uint8_t float8_e8m0fnu = 14;
+}  // namespace dlpack_code
+
 struct dtype_entry {
-  at::ScalarType scalar_type;
+  c10::ScalarType scalar_type;
   char kind;      // NumPy's dtype.kind; 0 for a type that the package ml_dtypes adds to NumPy
   int item_size;  // bytes
   int type_num;   // the built-in type that an export makes; none for ml_dtypes, which are made by
                   // name
   const char* name;
-  DLDataTypeCode dlpack_code;  // with the size, DLPack's name of the type
+  std::uint8_t dlpack_code;  // with the size, DLPack's name of the type
 
   constexpr bool is_built_in() const { return kind != 0; }
 };
@@ -37,34 +51,41 @@ struct dtype_entry {
 // To support one more dtype, add its line. Types are told apart by kind and item size, never by
 // number: `long` and `long long` are two numbers in NumPy and one type here.
 inline constexpr dtype_entry dtypes[] = {
-    {at::kDouble, 'f', 8, type_number::float64, "float64", kDLFloat},
-    {at::kFloat, 'f', 4, type_number::float32, "float32", kDLFloat},
-    {at::kHalf, 'f', 2, type_number::float16, "float16", kDLFloat},
-    {at::kComplexFloat, 'c', 8, type_number::complex64, "complex64", kDLComplex},
-    {at::kComplexDouble, 'c', 16, type_number::complex128, "complex128", kDLComplex},
-    {at::kLong, 'i', 8, type_number::int64, "int64", kDLInt},
-    {at::kInt, 'i', 4, type_number::int32, "int32", kDLInt},
-    {at::kShort, 'i', 2, type_number::int16, "int16", kDLInt},
-    {at::kChar, 'i', 1, type_number::int8, "int8", kDLInt},
-    {at::kUInt64, 'u', 8, type_number::uint64, "uint64", kDLUInt},
-    {at::kUInt32, 'u', 4, type_number::uint32, "uint32", kDLUInt},
-    {at::kUInt16, 'u', 2, type_number::uint16, "uint16", kDLUInt},
-    {at::kByte, 'u', 1, type_number::uint8, "uint8", kDLUInt},
-    {at::kBool, 'b', 1, type_number::boolean, "bool", kDLBool},
-    {at::kBFloat16, 0, 2, type_number::none, "bfloat16", kDLBfloat},
-    {at::kFloat8_e4m3fn, 0, 1, type_number::none, "float8_e4m3fn", kDLFloat8_e4m3fn},
-    {at::kFloat8_e4m3fnuz, 0, 1, type_number::none, "float8_e4m3fnuz", kDLFloat8_e4m3fnuz},
-    {at::kFloat8_e5m2, 0, 1, type_number::none, "float8_e5m2", kDLFloat8_e5m2},
-    {at::kFloat8_e5m2fnuz, 0, 1, type_number::none, "float8_e5m2fnuz", kDLFloat8_e5m2fnuz},
-    {at::kFloat8_e8m0fnu, 0, 1, type_number::none, "float8_e8m0fnu", kDLFloat8_e8m0fnu},
-    {at::kComplexHalf, 0, 4, type_number::none, "complex32", kDLComplex},
+    {c10::ScalarType::Double, 'f', 8, type_number::float64, "float64", dlpack_code::real},
+    {c10::ScalarType::Float, 'f', 4, type_number::float32, "float32", dlpack_code::real},
+    {c10::ScalarType::Half, 'f', 2, type_number::float16, "float16", dlpack_code::real},
+    {c10::ScalarType::ComplexFloat, 'c', 8, type_number::complex64, "complex64",
+     dlpack_code::complex},
+    {c10::ScalarType::ComplexDouble, 'c', 16, type_number::complex128, "complex128",
+     dlpack_code::complex},
+    {c10::ScalarType::Long, 'i', 8, type_number::int64, "int64", dlpack_code::signed_integer},
+    {c10::ScalarType::Int, 'i', 4, type_number::int32, "int32", dlpack_code::signed_integer},
+    {c10::ScalarType::Short, 'i', 2, type_number::int16, "int16", dlpack_code::signed_integer},
+    {c10::ScalarType::Char, 'i', 1, type_number::int8, "int8", dlpack_code::signed_integer},
+    {c10::ScalarType::UInt64, 'u', 8, type_number::uint64, "uint64", dlpack_code::unsigned_integer},
+    {c10::ScalarType::UInt32, 'u', 4, type_number::uint32, "uint32", dlpack_code::unsigned_integer},
+    {c10::ScalarType::UInt16, 'u', 2, type_number::uint16, "uint16", dlpack_code::unsigned_integer},
+    {c10::ScalarType::Byte, 'u', 1, type_number::uint8, "uint8", dlpack_code::unsigned_integer},
+    {c10::ScalarType::Bool, 'b', 1, type_number::boolean, "bool", dlpack_code::boolean},
+    {c10::ScalarType::BFloat16, 0, 2, type_number::none, "bfloat16", dlpack_code::bfloat},
+    {c10::ScalarType::Float8_e4m3fn, 0, 1, type_number::none, "float8_e4m3fn",
+     dlpack_code::float8_e4m3fn},
+    {c10::ScalarType::Float8_e4m3fnuz, 0, 1, type_number::none, "float8_e4m3fnuz",
+     dlpack_code::float8_e4m3fnuz},
+    {c10::ScalarType::Float8_e5m2, 0, 1, type_number::none, "float8_e5m2",
+     dlpack_code::float8_e5m2},
+    {c10::ScalarType::Float8_e5m2fnuz, 0, 1, type_number::none, "float8_e5m2fnuz",
+     dlpack_code::float8_e5m2fnuz},
+    {c10::ScalarType::Float8_e8m0fnu, 0, 1, type_number::none, "float8_e8m0fnu",
+     dlpack_code::float8_e8m0fnu},
+    {c10::ScalarType::ComplexHalf, 0, 4, type_number::none, "complex32", dlpack_code::complex},
 };
 
 // The two look-ups by value are arrays of positions in the table, made by the compiler.
 inline constexpr std::int8_t no_entry = -1;
 
 inline constexpr auto entry_of_scalar_type = [] {
-  std::array<std::int8_t, static_cast<std::size_t>(at::ScalarType::NumOptions)> positions{};
+  std::array<std::int8_t, static_cast<std::size_t>(c10::ScalarType::NumOptions)> positions{};
   for (auto& position : positions) position = no_entry;
   for (std::size_t i = 0; i < std::size(dtypes); ++i) {
     positions[static_cast<std::size_t>(dtypes[i].scalar_type)] = static_cast<std::int8_t>(i);
@@ -96,18 +117,9 @@ constexpr const dtype_entry* entry_at(std::int8_t position) {
   return position == no_entry ? nullptr : &dtypes[position];
 }
 
-constexpr const dtype_entry* find_dtype(at::ScalarType type) {
+constexpr const dtype_entry* find_dtype(c10::ScalarType type) {
   const auto number = static_cast<std::size_t>(type);
   return number < entry_of_scalar_type.size() ? entry_at(entry_of_scalar_type[number]) : nullptr;
-}
-
-// nullptr where the type is not in the table, or is a vector of several numbers (lanes).
-constexpr const dtype_entry* find_dtype(const DLDataType& type) {
-  if (type.lanes != 1) return nullptr;
-  for (const dtype_entry& entry : dtypes) {
-    if (entry.dlpack_code == type.code && entry.item_size * 8 == type.bits) return &entry;
-  }
-  return nullptr;
 }
 
 // nullptr where the dtype is not in the table. Its byte order plays no part.
@@ -138,7 +150,7 @@ inline std::string supported_dtypes() {
   std::string text;
   for (const dtype_entry& entry : dtypes) {
     if (!entry.is_built_in()) continue;
-    text += (text.empty() ? "" : entry.scalar_type == at::kBool ? ", and " : ", ");
+    text += (text.empty() ? "" : entry.scalar_type == c10::ScalarType::Bool ? ", and " : ", ");
     text += entry.name;
   }
   text += "; with the package ml_dtypes also";
@@ -156,35 +168,34 @@ inline std::string supported_dtypes() {
                                                  const std::string& what_came) {
   // A dtype that another package defines need not have a type for its scalars.
   const PyTypeObject* const type = dtype->typeobj != nullptr ? dtype->typeobj : Py_TYPE(dtype);
-  throw py::type_error(c10::str(
-      "can't convert np.ndarray of type ", type->tp_name,
-      ". The only supported types are: ", supported_dtypes(), ". Got ", what_came,
-      ". Convert the data to one of these first, for example with array.astype(np.float32)."));
+  throw py::type_error(
+      std::string("can't convert np.ndarray of type ") + type->tp_name +
+      ". The only supported types are: " + supported_dtypes() + ". Got " + what_came +
+      ". Convert the data to one of these first, for example with array.astype(np.float32).");
 }
 
 // LibTorch itself casts none of the types of bits and of less than a byte.
-inline const char* remedy_for_unsupported(at::ScalarType type) {
+inline const char* remedy_for_unsupported(c10::ScalarType type) {
   return c10::isQIntType(type) ? "call tensor.dequantize() or tensor.int_repr() first."
                                : "read its bytes, with tensor.view(at::kByte).";
 }
 
 // new_descr() for a type that is not NumPy's own; apart from it, since few exports come here.
-[[gnu::noinline]] inline array_descr* new_foreign_descr(at::ScalarType type) {
+[[gnu::noinline]] inline array_descr* new_foreign_descr(c10::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr) {
-    throw py::type_error(c10::str("Got unsupported ScalarType ", type,
-                                  ". NumPy has no such dtype: ", remedy_for_unsupported(type)));
+    throw py::type_error(std::string("Got unsupported ScalarType ") + c10::toString(type) +
+                         ". NumPy has no such dtype: " + remedy_for_unsupported(type));
   }
   py::object scalar;
   try {
     scalar = py::module_::import("ml_dtypes").attr(entry->name);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_ImportError) && !error.matches(PyExc_AttributeError)) throw;
-    throw py::type_error(c10::str("Got unsupported ScalarType ", type, ". NumPy has no ",
-                                  entry->name,
-                                  " of its own: install a current ml_dtypes (pip install "
-                                  "--upgrade ml_dtypes), or cast, for "
-                                  "example with ndtorch::to_numpy<float>(tensor)."));
+    throw py::type_error(std::string("Got unsupported ScalarType ") + c10::toString(type) +
+                         ". NumPy has no " + entry->name +
+                         " of its own: install a current ml_dtypes (pip install --upgrade "
+                         "ml_dtypes), or cast, for example with ndtorch::to_numpy<float>(tensor).");
   }
   array_descr* dtype = nullptr;
   if (api().descr_converter(scalar.ptr(), &dtype) == 0) throw_python_error();
@@ -192,7 +203,7 @@ inline const char* remedy_for_unsupported(at::ScalarType type) {
 }
 
 // A new reference to NumPy's dtype for a scalar type. Throws type_error where there is none.
-inline array_descr* new_descr(at::ScalarType type) {
+inline array_descr* new_descr(c10::ScalarType type) {
   const dtype_entry* entry = find_dtype(type);
   if (entry == nullptr || !entry->is_built_in()) return new_foreign_descr(type);
   return api().descr_from_type(entry->type_num);
@@ -211,10 +222,10 @@ struct has_c10_scalar_type<T, std::void_t<decltype(c10::CppTypeToScalarType<T>::
 
 // Undefined where T is the element type of no array.
 template <class T>
-constexpr at::ScalarType scalar_type_or_undefined() {
+constexpr c10::ScalarType scalar_type_or_undefined() {
   if constexpr (std::is_same_v<T, char> || std::is_same_v<T, wchar_t> ||
                 std::is_same_v<T, char16_t> || std::is_same_v<T, char32_t>) {
-    return at::ScalarType::Undefined;  // text, and of a sign that differs between platforms
+    return c10::ScalarType::Undefined;  // text, and of a sign that differs between platforms
   } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
     // C++ has more integer types than sizes; c10 knows one of each size.
     constexpr char kind = std::is_signed_v<T> ? 'i' : 'u';
@@ -222,19 +233,19 @@ constexpr at::ScalarType scalar_type_or_undefined() {
   } else if constexpr (is_std_complex<T>::value) {
     return scalar_type_or_undefined<c10::complex<typename T::value_type>>();
   } else if constexpr (has_c10_scalar_type<T>::value) {
-    constexpr at::ScalarType type = c10::CppTypeToScalarType<T>::value;
+    constexpr c10::ScalarType type = c10::CppTypeToScalarType<T>::value;
     // Not find_dtype(): with UBSan, g++ takes no comparison of its pointer for a constant.
     constexpr bool known = entry_of_scalar_type[static_cast<std::size_t>(type)] != no_entry;
-    return known ? type : at::ScalarType::Undefined;
+    return known ? type : c10::ScalarType::Undefined;
   } else {
-    return at::ScalarType::Undefined;
+    return c10::ScalarType::Undefined;
   }
 }
 
 template <class T>
-constexpr at::ScalarType checked_scalar_type() {
-  constexpr at::ScalarType type = scalar_type_or_undefined<T>();
-  static_assert(type != at::ScalarType::Undefined, "ndtorch: no torch dtype for this C++ type");
+constexpr c10::ScalarType checked_scalar_type() {
+  constexpr c10::ScalarType type = scalar_type_or_undefined<T>();
+  static_assert(type != c10::ScalarType::Undefined, "ndtorch: no torch dtype for this C++ type");
   return type;
 }
 
@@ -243,20 +254,20 @@ constexpr at::ScalarType checked_scalar_type() {
 // The scalar type of a C++ element type: float, std::int64_t, bool, c10::Half, c10::BFloat16,
 // c10::complex<float>, std::complex<float>, ... Doesn't compile for a type that no array holds.
 template <class T>
-inline constexpr at::ScalarType scalar_type_of_v = detail::checked_scalar_type<T>();
+inline constexpr c10::ScalarType scalar_type_of_v = detail::checked_scalar_type<T>();
 
 // The scalar type of a NumPy dtype, or of anything that numpy.dtype() takes ("float32", np.int64).
 // Byte order is not part of a scalar type and is ignored. Needs the GIL.
 // Throws type_error for a dtype that LibTorch lacks (object, string, datetime, structured, long
 // double) and for what is no dtype, None included (numpy.dtype(None) is float64: too easy a slip).
-inline at::ScalarType scalar_type(py::handle dtype) {
+inline c10::ScalarType scalar_type(py::handle dtype) {
   detail::check_gil("scalar_type");
   detail::array_descr* found = nullptr;
   if (!dtype || dtype.is_none() || detail::api().descr_converter(dtype.ptr(), &found) == 0) {
     detail::clear_error();
-    throw py::type_error(
-        c10::str("expected a NumPy dtype (got ", dtype ? detail::type_name(dtype) : "a null handle",
-                 "). Pass numpy.dtype(...) or what it accepts, such as \"float32\"."));
+    throw py::type_error("expected a NumPy dtype (got " +
+                         (dtype ? detail::type_name(dtype) : "a null handle") +
+                         "). Pass numpy.dtype(...) or what it accepts, such as \"float32\".");
   }
   const auto owner = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(found));
   const detail::dtype_entry* entry = detail::find_dtype(found);
@@ -269,7 +280,7 @@ inline at::ScalarType scalar_type(py::handle dtype) {
 // The NumPy dtype of a scalar type. Needs the GIL. bfloat16, float8 and complex32 are those of the
 // package ml_dtypes, which is imported when one is asked for.
 // Throws type_error where NumPy has none (quantized, bits) or ml_dtypes is not installed.
-inline py::dtype numpy_dtype(at::ScalarType type) {
+inline py::dtype numpy_dtype(c10::ScalarType type) {
   detail::check_gil("numpy_dtype");
   return py::reinterpret_steal<py::dtype>(reinterpret_cast<PyObject*>(detail::new_descr(type)));
 }

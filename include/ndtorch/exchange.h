@@ -305,7 +305,7 @@ inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64
   described.writable = view.readonly == 0;
   described.ndim = 1;
   described.size_of[0] = count < 0 ? available : count;
-  detail::set_dense_strides(described);
+  detail::set_dense_strides(described, static_cast<std::size_t>(item));
   if (!detail::is_aligned(described.data, item)) {
     throw py::value_error(
         c10::str("the buffer at offset ", offset, " bytes is not aligned for ", entry->name,
@@ -313,7 +313,7 @@ inline at::Tensor frombuffer(py::handle buffer, at::ScalarType dtype, std::int64
                  "with ndtorch::frombuffer(buffer, at::kByte).clone().view(dtype)."));
   }
   at::Tensor tensor = detail::make_tensor(
-      described, detail::hold_object(described.data, memory.ptr(), described.device));
+      described, detail::hold_object(described.data, memory.ptr(), at::Device(at::kCPU)));
   if (!described.writable) {
     detail::make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
   }

@@ -93,7 +93,7 @@ inline async_array to_numpy_async(const at::Tensor& tensor) {
       try {
         auto done = std::make_shared<c10::Event>(device.type());
         const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
-        const c10::DimVector strides = detail::strides_of_copy(tensor);
+        const detail::axis_list strides = detail::strides_of_copy(tensor);
         at::Tensor result =
             detail::new_cpu_tensor(tensor.sizes(), strides, tensor.scalar_type(), /*pinned=*/true);
         // Not bytes: a cast would be a second copy.

@@ -1,4 +1,5 @@
 // The C++ side of the dtype table: compiles only if each type has the right scalar type.
+#include <ATen/core/Tensor.h>
 #include <c10/util/complex.h>
 #include <ndtorch/dtype.h>
 

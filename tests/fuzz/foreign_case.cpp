@@ -508,7 +508,7 @@ void cuda_array_case(input& bytes) {
     }
     if (array && view.nbytes > 0) {
       PyArrayObject* const a = array_of(array);
-      expect(at::IntArrayRef(PyArray_DIMS(a), rank(a)) == view.sizes(), "other sizes than NumPy");
+      expect(view.sizes().equals({PyArray_DIMS(a), rank(a)}), "other sizes than NumPy");
       expect(PyArray_DATA(a) == view.data, "other memory than NumPy");
       expect(PyArray_EquivTypes(PyArray_DESCR(a), dtype_of(view.dtype).descr) != 0,
              "another dtype than NumPy");

@@ -39,7 +39,7 @@ enum class mismatch { none, dtype, device, ndim, sizes, order, read_only, lazy, 
 
 // Whether memory is dense, with its axes in this order. Axes of length 1 play no part, and neither do
 // any in an empty tensor.
-inline bool has_order(at::IntArrayRef sizes, at::IntArrayRef strides, axis_order order) {
+inline bool has_order(int_list sizes, int_list strides, axis_order order) {
   if (order == axis_order::kept) return true;
   std::uint64_t expected = 1;  // may wrap round for a broadcast array, whose strides are 0
   bool dense = true;
@@ -52,8 +52,7 @@ inline bool has_order(at::IntArrayRef sizes, at::IntArrayRef strides, axis_order
   return dense;
 }
 
-[[gnu::always_inline]] inline mismatch check_shape(const requirements& wants,
-                                                   at::IntArrayRef sizes) {
+[[gnu::always_inline]] inline mismatch check_shape(const requirements& wants, int_list sizes) {
   if (wants.ndim != any_ndim && static_cast<std::int64_t>(sizes.size()) != wants.ndim) {
     return mismatch::ndim;
   }
@@ -67,8 +66,8 @@ inline bool has_order(at::IntArrayRef sizes, at::IntArrayRef strides, axis_order
 // (Inlined, since the requirements are constants to a caster: what isn't asked isn't checked.)
 [[gnu::always_inline]] inline mismatch check_argument(const requirements& wants,
                                                       at::ScalarType dtype, at::DeviceType device,
-                                                      at::IntArrayRef sizes,
-                                                      at::IntArrayRef strides, bool writable) {
+                                                      int_list sizes, int_list strides,
+                                                      bool writable) {
   if (const mismatch found = check_shape(wants, sizes); found != mismatch::none) return found;
   if (wants.has_dtype() && dtype != wants.dtype) return mismatch::dtype;
   if (wants.has_device && device != wants.device) return mismatch::device;
@@ -99,8 +98,8 @@ inline mismatch check_argument(const requirements& wants, const at::Tensor& tens
   const mismatch memory = check_memory(wants, tensor);
   if (memory == mismatch::no_memory) return memory;
   if (wants.order != axis_order::kept && tensor.layout() != at::kStrided) return mismatch::order;
-  const at::IntArrayRef strides =
-      wants.order == axis_order::kept ? at::IntArrayRef() : tensor.strides();
+  const int_list strides =
+      wants.order == axis_order::kept ? int_list() : int_list(tensor.strides());
   const mismatch found = check_argument(wants, tensor.scalar_type(), tensor.device().type(),
                                         tensor.sizes(), strides, writable);
   if (found != mismatch::none) return found;
@@ -138,7 +137,7 @@ enum class came_as { array, tensor };
 
 // Which requirement is not met, what came instead, and what to do.
 inline std::string mismatch_text(mismatch found, const requirements& wants, at::ScalarType dtype,
-                                 at::Device device, at::IntArrayRef sizes, came_as form,
+                                 at::Device device, int_list sizes, came_as form,
                                  const std::string& what_came) {
   const bool is_array = form == came_as::array;
   const auto text = [&](auto&&... parts) { return c10::str(parts..., ". Got ", what_came, "."); };
@@ -248,8 +247,7 @@ class argument_reader {
   }
 
   std::optional<at::Tensor> refuse(mismatch found, at::ScalarType dtype, at::Device device,
-                                   at::IntArrayRef sizes, came_as form,
-                                   const std::string& what_came) {
+                                   int_list sizes, came_as form, const std::string& what_came) {
     std::string reason = mismatch_text(found, wants_, dtype, device, sizes, form, what_came);
     switch (found) {
       case mismatch::dtype:
@@ -282,7 +280,7 @@ class argument_reader {
       if (found == mismatch::none) return share_array(array, source, on_read_only::copy_on_write);
       if (!can_be_mended(found)) {
         if (why_ == nullptr) return std::nullopt;
-        return refuse(found, view.dtype, view.device, view.sizes(), came_as::array,
+        return refuse(found, view.dtype, device_of(view), view.sizes(), came_as::array,
                       describe(source.array));
       }
     } else if (!source.can_be_copied()) {
@@ -291,7 +289,7 @@ class argument_reader {
       return why_ == nullptr ? std::nullopt : refuse_memory(refusal_text(source));
     } else if (const mismatch found = check_shape(wants_, view.sizes()); found != mismatch::none) {
       if (why_ == nullptr) return std::nullopt;
-      return refuse(found, view.dtype, view.device, view.sizes(), came_as::array,
+      return refuse(found, view.dtype, device_of(view), view.sizes(), came_as::array,
                     describe(source.array));
     }
     return copy(source, target_.dtype.value_or(view.dtype), checked_target());
@@ -320,15 +318,15 @@ class argument_reader {
   std::optional<at::Tensor> read_capsule_argument(py::handle capsule) {
     const dlpack_memory memory = read_capsule(capsule);
     const strided_view& view = memory.view;
-    mismatch found = check_argument(wants_, view.dtype, view.device.type(), view.sizes(),
-                                    view.strides(), view.writable && !memory.is_copy);
-    if (found == mismatch::none && reads_bools(wants_) && view.device.is_cpu() &&
+    mismatch found = check_argument(wants_, view.dtype, view.device, view.sizes(), view.strides(),
+                                    view.writable && !memory.is_copy);
+    if (found == mismatch::none && reads_bools(wants_) && is_on_cpu(view) &&
         !has_valid_bools(view.data, view.nbytes, view.sizes(), view.strides())) {
       found = mismatch::bools;
     }
     if (found != mismatch::none && !can_be_mended(found)) {
       if (why_ == nullptr) return std::nullopt;
-      return refuse(found, view.dtype, view.device, view.sizes(), came_as::tensor,
+      return refuse(found, view.dtype, device_of(view), view.sizes(), came_as::tensor,
                     describe(*memory.described));
     }
     const target& wanted = checked_target();

@@ -29,7 +29,7 @@ constexpr std::size_t length_of(const char* text) {
 // By value: with UBSan, g++ takes no comparison of find_dtype()'s pointer for a constant.
 constexpr dtype_entry entry_or_nothing(at::ScalarType type) {
   const std::int8_t position = entry_of_scalar_type[static_cast<std::size_t>(type)];
-  return position == no_entry ? dtype_entry{type, 0, 0, 0, "", kDLInt} : dtypes[position];
+  return position == no_entry ? dtype_entry{type, 0, 0, 0, "", 0} : dtypes[position];
 }
 
 constexpr const char* dtype_name(at::ScalarType type) { return entry_or_nothing(type).name; }

@@ -62,6 +62,15 @@ struct dlpack_deleter {
 template <class Managed>
 using dlpack_owner = std::unique_ptr<Managed, dlpack_deleter>;
 
+// nullptr where the type is not in the table, or is a vector of several numbers (lanes).
+constexpr const dtype_entry* find_dtype(const DLDataType& type) {
+  if (type.lanes != 1) return nullptr;
+  for (const dtype_entry& entry : dtypes) {
+    if (entry.dlpack_code == type.code && entry.item_size * 8 == type.bits) return &entry;
+  }
+  return nullptr;
+}
+
 // nullopt for a kind of device that LibTorch has no tensors on.
 inline std::optional<at::Device> device_of(const DLDevice& device) {
   if (device.device_type == kDLCPU || device.device_type == kDLCUDAHost ||
@@ -122,8 +131,7 @@ inline DLDataType dlpack_dtype(at::ScalarType type) {
     throw py::buffer_error(c10::str("Got unsupported ScalarType ", type,
                                     ". DLPack has no such dtype: ", remedy_for_unsupported(type)));
   }
-  return {static_cast<std::uint8_t>(entry->dlpack_code),
-          static_cast<std::uint8_t>(entry->item_size * 8), 1};
+  return {entry->dlpack_code, static_cast<std::uint8_t>(entry->item_size * 8), 1};
 }
 
 inline std::string describe(const DLTensor& tensor) {
@@ -165,7 +173,7 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
                                   ". Copy the data to the CPU first."));
   }
   check_device(*device);
-  view.device = *device;
+  set_device(view, *device);
   if (tensor.ndim < 0 || tensor.ndim > static_cast<std::int32_t>(max_ndim)) {
     throw_refused(tensor, c10::str("number of dimensions must be within [0, ", max_ndim, "]."));
   }
@@ -179,15 +187,15 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
     view.size_of[i] = tensor.shape[i];
     // A size of 0 must not hide that the others can't be multiplied.
     const auto size = static_cast<std::uint64_t>(tensor.shape[i] > 0 ? tensor.shape[i] : 1);
-    overflow |= c10::mul_overflows(count, size, &count);
+    overflow |= __builtin_mul_overflow(count, size, &count);
   }
-  overflow |= c10::mul_overflows(count, static_cast<std::uint64_t>(entry->item_size), &count);
+  overflow |= __builtin_mul_overflow(count, static_cast<std::uint64_t>(entry->item_size), &count);
   refusal why = overflow || count > INT64_MAX ? refusal::too_large : refusal::none;
   if (why == refusal::none) {
     if (tensor.strides != nullptr) {
       why = set_shape(view, tensor.shape, tensor.strides, entry->item_size, entry->item_size);
     } else {
-      set_dense_strides(view);
+      set_dense_strides(view, static_cast<std::size_t>(entry->item_size));
     }
   }
   if (why == refusal::too_large) throw_refused(tensor, "it spans more bytes than there can be.");
@@ -197,15 +205,15 @@ inline strided_view read_dlpack(const DLTensor& tensor, bool writable) {
   view.data = nullptr;
   if (tensor.data != nullptr) {
     std::uint64_t first = 0, end = 0;
-    if (c10::add_overflows(reinterpret_cast<std::uintptr_t>(tensor.data), tensor.byte_offset,
-                           &first) ||
-        c10::add_overflows(first, view.nbytes, &end)) {
+    if (__builtin_add_overflow(reinterpret_cast<std::uintptr_t>(tensor.data), tensor.byte_offset,
+                               &first) ||
+        __builtin_add_overflow(first, view.nbytes, &end)) {
       throw_refused(tensor, "it reaches beyond the last address.");
     }
     view.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
   }
   if (view.data == nullptr && view.nbytes > 0) throw_refused(tensor, "its data pointer is null.");
-  if (view.device.is_cpu() && view.nbytes > 0 && !is_aligned(view.data, entry->item_size)) {
+  if (is_on_cpu(view) && view.nbytes > 0 && !is_aligned(view.data, entry->item_size)) {
     throw_refused(tensor, "the data is not aligned for its dtype.");
   }
   return view;
@@ -277,7 +285,7 @@ at::Tensor share_dlpack(dlpack_owner<Managed> managed, const dlpack_memory& memo
     if (!holder) throw_python_error();
     managed.release();  // the capsule has it now
   }
-  at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), view.device));
+  at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), device_of(view)));
   if (!view.writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
   return tensor;
 }

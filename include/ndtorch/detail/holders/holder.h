@@ -196,7 +196,7 @@ inline strided_view read_cuda_array(const py::dict& interface) {
 
   strided_view view;
   view.dtype = entry->scalar_type;
-  view.device = at::Device(at::kCUDA);
+  view.device = at::kCUDA;
   const py::tuple data = pair_in(interface["data"]);
   if (data.size() != 2) refuse("data must be (pointer, read-only flag).");
   view.data = PyLong_AsVoidPtr(py::object(data[0]).ptr());
@@ -213,7 +213,7 @@ inline strided_view read_cuda_array(const py::dict& interface) {
     if (shape[i] < 0) refuse("a size is negative.");
     view.size_of[i] = shape[i];
     const auto size = static_cast<std::uint64_t>(shape[i] > 0 ? shape[i] : 1);
-    if (c10::mul_overflows(count, size, &count) || count > INT64_MAX) {
+    if (__builtin_mul_overflow(count, size, &count) || count > INT64_MAX) {
       refuse("it spans more bytes than there can be.");
     }
   }
@@ -234,7 +234,7 @@ inline strided_view read_cuda_array(const py::dict& interface) {
         break;
     }
   } else {
-    set_dense_strides(view);
+    set_dense_strides(view, static_cast<std::size_t>(entry->item_size));
   }
   if (view.data == nullptr && view.nbytes > 0) refuse("its data pointer is null.");
   return view;
@@ -248,7 +248,7 @@ inline at::Tensor share_cuda_array(py::handle object) {
   }
   const auto interface = py::reinterpret_borrow<py::dict>(described);
   strided_view view = read_cuda_array(interface);
-  check_device(view.device);
+  check_device(device_of(view));
   // A capsule, whose name says whether the memory may be written.
   const auto holder = py::reinterpret_steal<py::object>(PyCapsule_New(
       object.ptr(), view.writable ? writable_capsule : read_only_capsule, [](PyObject* self) {
@@ -257,20 +257,22 @@ inline at::Tensor share_cuda_array(py::handle object) {
   if (!holder) throw_python_error();
   object.inc_ref();  // the capsule's
   return with_python_errors([&] {
-    view.device = view.data != nullptr ? at::detail::getCUDAHooks().getDeviceFromPtr(view.data)
-                                       : at::Device(at::kCUDA, 0);
+    const at::Device device = view.data != nullptr
+                                  ? at::detail::getCUDAHooks().getDeviceFromPtr(view.data)
+                                  : at::Device(at::kCUDA, 0);
+    set_device(view, device);
     const py::object stream = interface.attr("get")("stream");
     if (!stream.is_none()) {
       if (stream.equal(py::int_(1))) {
-        wait_for_default_stream(view.device);
+        wait_for_default_stream(device);
       } else {
         // There is no way to wait for a foreign stream alone without CUDA's own headers.
         // Not with the GIL: the device may be waiting for a callback in Python.
         const gil_release without_gil;
-        c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(view.device.index());
+        c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(device.index());
       }
     }
-    at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), view.device));
+    at::Tensor tensor = make_tensor(view, hold_object(view.data, holder.ptr(), device));
     if (!view.writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
     return tensor;
   });

@@ -5,9 +5,9 @@
 #include <c10/core/DefaultDtype.h>
 #include <c10/core/Scalar.h>
 #include <c10/core/ScalarType.h>
-#include <c10/util/DimVector.h>
 #include <ndtorch/detail/holders/dlpack.h>
 #include <ndtorch/detail/holders/holder.h>
+#include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/memory/strided_view.h>
 #include <ndtorch/detail/numpy/abi.h>
 #include <ndtorch/detail/numpy/api.h>
@@ -42,7 +42,7 @@ namespace [[gnu::visibility("hidden")]] detail {
 // element is stored: reading a sequence may run Python code, which may change what was read
 // before.
 struct nested_data {
-  c10::DimVector sizes;
+  axis_list sizes;
   at::ScalarType dtype = at::ScalarType::Undefined;  // the wanted one, or promoted from the leaves
 
   struct leaf {
@@ -374,7 +374,7 @@ inline std::byte* store_part(const nested_data::leaf& leaf, at::ScalarType dtype
   part.data = element;
   part.dtype = dtype;
   const auto result = [&] {
-    set_dense_strides(part);
+    set_dense_strides(part, c10::elementSize(dtype));
     if (part.nbytes > static_cast<std::size_t>(end - element)) throw_changed();
     return borrow_tensor(part);
   };
@@ -426,7 +426,7 @@ inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
       } else if (PyCapsule_CheckExact(leaf.object.ptr())) {
         strided_view part = read_capsule(leaf.object).view;
         part.dtype = dtype;
-        set_dense_strides(part);
+        set_dense_strides(part, c10::elementSize(dtype));
         if (part.nbytes > static_cast<std::size_t>(end - element)) throw_changed();
         capsules.push_back({leaf, element, element + part.nbytes});
         element += part.nbytes;

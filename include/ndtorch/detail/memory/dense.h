@@ -1,8 +1,8 @@
 // The order of the axes in dense memory.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <c10/util/DimVector.h>
+#include <ndtorch/detail/memory/short_list.h>
+#include <ndtorch/detail/memory/strided_view.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -11,6 +11,9 @@
 
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
+
+// Sizes, strides or axes: those of a tensor of LibTorch's own may be more than NumPy has.
+using axis_list = short_list<std::int64_t, 8>;
 
 // Of the lowest number too, which std::abs can't negate: the stride of an axis of length 1 may be any.
 inline std::uint64_t magnitude(std::int64_t number) {
@@ -21,7 +24,7 @@ inline std::uint64_t magnitude(std::int64_t number) {
 // The order that PyTorch gives the axes of a copy (empty_like with preserve_format), the innermost
 // first: that of the source's strides, whatever their unit. An axis of stride 0 has no place of its
 // own and stays where it is; of equal strides, the shorter axis is the inner one.
-inline c10::DimVector axes_by_stride(at::IntArrayRef sizes, at::IntArrayRef strides) {
+inline axis_list axes_by_stride(int_list sizes, int_list strides) {
   const auto belongs_inside = [&](std::int64_t first, std::int64_t second) -> int {
     const auto a = static_cast<std::size_t>(first), b = static_cast<std::size_t>(second);
     const std::uint64_t step_a = magnitude(strides[a]), step_b = magnitude(strides[b]);
@@ -29,7 +32,7 @@ inline c10::DimVector axes_by_stride(at::IntArrayRef sizes, at::IntArrayRef stri
     if (step_a != step_b) return step_a < step_b ? 1 : -1;  // the first inside the second: 1
     return sizes[a] < sizes[b] ? 1 : 0;
   };
-  c10::DimVector order;
+  axis_list order;
   for (std::size_t i = sizes.size(); i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
   for (std::size_t i = 1; i < order.size(); ++i) {
     std::size_t moving = i;
@@ -45,8 +48,8 @@ inline c10::DimVector axes_by_stride(at::IntArrayRef sizes, at::IntArrayRef stri
 }
 
 // The axes of dense memory, the innermost first.
-inline c10::DimVector axes_of_dense(at::IntArrayRef strides) {
-  c10::DimVector order;
+inline axis_list axes_of_dense(int_list strides) {
+  axis_list order;
   for (std::size_t i = strides.size(); i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
     return strides[static_cast<std::size_t>(a)] < strides[static_cast<std::size_t>(b)];
@@ -55,20 +58,14 @@ inline c10::DimVector axes_of_dense(at::IntArrayRef strides) {
 }
 
 // The strides, in elements, of dense memory whose axes are in this order, the innermost first.
-inline c10::DimVector dense_strides(at::IntArrayRef sizes, at::IntArrayRef order) {
-  c10::DimVector strides(sizes.size());
+inline axis_list dense_strides(int_list sizes, int_list order) {
+  axis_list strides(sizes.size());
   std::int64_t next = 1;
   for (const std::int64_t axis : order) {
     strides[static_cast<std::size_t>(axis)] = next;
     next *= std::max<std::int64_t>(sizes[static_cast<std::size_t>(axis)], 1);
   }
   return strides;
-}
-
-// Those that PyTorch gives a copy of the tensor.
-inline c10::DimVector strides_of_copy(const at::Tensor& tensor) {
-  if (tensor.is_non_overlapping_and_dense()) return c10::DimVector(tensor.strides());
-  return dense_strides(tensor.sizes(), axes_by_stride(tensor.sizes(), tensor.strides()));
 }
 
 }  // namespace detail

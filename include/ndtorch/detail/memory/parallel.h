@@ -1,8 +1,6 @@
 // Long work in pieces, on several threads.
 #pragma once
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -107,14 +105,12 @@ class pieces {
   int helpers_ = 0;
 };
 
-// Calls work(begin, end), which must not throw, for parts of [0, count) of at most `size`: on this
-// thread, and on as many others as at::get_num_threads() allows. at::parallel_for would need the
-// user's code to be compiled with OpenMP. Helpers that are busy only make it slower. Call it without
-// the GIL.
+// Calls work(begin, end), which must not throw, for parts of [0, count) of at most `size`, on `threads`
+// threads, of which this is one. at::parallel_for would need the user's code to be compiled with OpenMP.
+// Helpers that are busy only make it slower. Call it without the GIL.
 template <class Work>
-void for_pieces(std::int64_t count, std::int64_t size, const Work& work) {
+void for_pieces(std::int64_t count, std::int64_t size, std::int64_t threads, const Work& work) {
   const std::int64_t parts = (count + size - 1) / size;
-  const std::int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
   if (parts <= 1 || threads <= 1) {
     work(std::int64_t{0}, count);
     return;

@@ -2,15 +2,12 @@
 // tensor can describe, and LibTorch's own copy therefore can't read.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <c10/core/ScalarType.h>
-#include <c10/util/DimVector.h>
-#include <c10/util/SmallVector.h>
-#include <c10/util/safe_numerics.h>
 #include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/memory/huge_page.h>
 #include <ndtorch/detail/memory/parallel.h>
+#include <ndtorch/detail/memory/short_list.h>
 #include <ndtorch/detail/memory/strided_view.h>
+#include <torch/headeronly/core/ScalarType.h>
 
 #if defined(__x86_64__)
 #include <tmmintrin.h>
@@ -30,8 +27,8 @@ namespace [[gnu::visibility("hidden")]] detail {
 // at once both fill it with zeros, and one of them in vain.
 inline constexpr std::int64_t piece_of_copy = huge_page;
 
-inline void copy_bytes(void* target, const void* source, std::size_t nbytes) {
-  for_pieces(static_cast<std::int64_t>(nbytes), piece_of_copy,
+inline void copy_bytes(void* target, const void* source, std::size_t nbytes, std::int64_t threads) {
+  for_pieces(static_cast<std::int64_t>(nbytes), piece_of_copy, threads,
              [&](std::int64_t begin, std::int64_t end) {
                std::memcpy(static_cast<std::byte*>(target) + begin,
                            static_cast<const std::byte*>(source) + begin,
@@ -138,10 +135,9 @@ inline bool are_bools(const std::byte* bytes, std::int64_t stride, std::int64_t 
 // Calls row(first, stride, count) for all rows of bools of these strides, the innermost axis being that
 // of the smallest steps, until it says false; says whether it never did.
 template <class Byte, class Row>
-bool for_each_row_of_bools(Byte* data, at::IntArrayRef sizes, at::IntArrayRef strides,
-                           const Row& row) {
-  const c10::DimVector order = axes_by_stride(sizes, strides);  // the innermost first
-  c10::DimVector axes;
+bool for_each_row_of_bools(Byte* data, int_list sizes, int_list strides, const Row& row) {
+  const axis_list order = axes_by_stride(sizes, strides);  // the innermost first
+  axis_list axes;
   for (const std::int64_t axis : order) {
     const auto i = static_cast<std::size_t>(axis);
     if (sizes[i] == 0) return true;
@@ -162,14 +158,14 @@ bool for_each_row_of_bools(Byte* data, at::IntArrayRef sizes, at::IntArrayRef st
 // Whether all bools of such memory on the CPU are 0 or 1: what typed access asks before it reads one. That
 // takes a fraction of the time in which a function reads them. No stride is negative, and there are
 // `nbytes` bytes from the first to the last.
-inline bool has_valid_bools(const void* data, std::size_t nbytes, at::IntArrayRef sizes,
-                            at::IntArrayRef strides) {
+inline bool has_valid_bools(const void* data, std::size_t nbytes, int_list sizes,
+                            int_list strides) {
   const auto* const bytes = static_cast<const std::byte*>(data);
   if (nbytes == 0) return true;
   std::uint64_t count = 1;
   bool overflow = false;
   for (const std::int64_t size : sizes) {
-    overflow |= c10::mul_overflows(count, static_cast<std::uint64_t>(size), &count);
+    overflow |= __builtin_mul_overflow(count, static_cast<std::uint64_t>(size), &count);
   }
   // All the memory at once, unless there is more of it than elements.
   if ((overflow || count >= nbytes) && are_bools(bytes, 1, static_cast<std::int64_t>(nbytes))) {
@@ -180,10 +176,10 @@ inline bool has_valid_bools(const void* data, std::size_t nbytes, at::IntArrayRe
 
 using row_copier = void (*)(std::byte*, const std::byte*, std::int64_t, std::int64_t);
 
-inline row_copier find_row_copier(at::ScalarType dtype, std::size_t word, bool swap) {
+inline row_copier find_row_copier(c10::ScalarType dtype, std::size_t word, bool swap) {
   switch (word) {
     case 1:
-      return dtype == at::kBool ? &copy_bools : &copy_row<std::uint8_t, false>;
+      return dtype == c10::ScalarType::Bool ? &copy_bools : &copy_row<std::uint8_t, false>;
     case 2:
       return swap ? &copy_row<std::uint16_t, true> : &copy_row<std::uint16_t, false>;
     case 4:
@@ -199,9 +195,8 @@ class strided_reader {
   // `strides` are the source's, in bytes; `order` the axes of the dense memory, the innermost
   // first. An element of `dtype` is `words` words of `word` bytes, whose bytes are reversed where
   // `swap` says so; a bool becomes 0 or 1.
-  strided_reader(at::ScalarType dtype, const std::byte* source, at::IntArrayRef sizes,
-                 at::IntArrayRef strides, at::IntArrayRef order, std::size_t word,
-                 std::int64_t words, bool swap)
+  strided_reader(c10::ScalarType dtype, const std::byte* source, int_list sizes, int_list strides,
+                 int_list order, std::size_t word, std::int64_t words, bool swap)
       : source_(source),
         word_(word),
         words_per_element_(words),
@@ -225,7 +220,7 @@ class strided_reader {
     if (begin == end) return;
     std::int64_t left = (end - begin) * words_per_element_;
     std::int64_t index = begin * words_per_element_;
-    c10::SmallVector<std::int64_t, max_ndim + 1> position;  // one more in a complex number
+    short_list<std::int64_t, max_ndim + 1> position;  // one more in a complex number
     const std::byte* source = source_;
     for (const axis& each : axes_) {
       position.push_back(index % each.size);
@@ -257,7 +252,7 @@ class strided_reader {
   };
 
   const std::byte* source_;
-  c10::SmallVector<axis, 8> axes_;  // the innermost first
+  short_list<axis, 8> axes_;  // the innermost first
   std::size_t word_;
   std::int64_t words_per_element_;
   row_copier copy_;

@@ -1,9 +1,9 @@
 // A plain description of strided memory: what each side of a conversion fills in, or builds from.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <c10/core/ScalarType.h>
-#include <c10/util/safe_numerics.h>
+#include <torch/headeronly/core/DeviceType.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/HeaderOnlyArrayRef.h>
 
 #include <array>
 #include <cstddef>
@@ -16,10 +16,14 @@ namespace [[gnu::visibility("hidden")]] detail {
 // NumPy's own limit since 2.0 (NPY_MAXDIMS).
 inline constexpr std::size_t max_ndim = 64;
 
+// Somebody else's sizes or strides. int_list is one, too.
+using int_list = c10::HeaderOnlyArrayRef<std::int64_t>;
+
 struct strided_view {
   void* data;  // the element at index (0, 0, ...)
-  at::ScalarType dtype;
-  at::Device device = at::Device(at::kCPU);
+  c10::ScalarType dtype;
+  c10::DeviceType device = c10::kCPU;
+  std::int8_t device_index = -1;  // none, or the current one
   bool writable;
   std::size_t ndim;
   std::size_t nbytes;  // from the first byte of the first element to the last byte of the last one
@@ -28,8 +32,8 @@ struct strided_view {
   std::array<std::int64_t, max_ndim> size_of;
   std::array<std::int64_t, max_ndim> stride_of;  // in elements
 
-  at::IntArrayRef sizes() const { return {size_of.data(), ndim}; }
-  at::IntArrayRef strides() const { return {stride_of.data(), ndim}; }
+  int_list sizes() const { return {size_of.data(), ndim}; }
+  int_list strides() const { return {stride_of.data(), ndim}; }
 };
 
 // Why memory can't be a tensor's as it is. Of the first two, an array has no copy either.
@@ -94,19 +98,20 @@ refusal set_shape(strided_view& view, const Size* sizes, const Stride* strides, 
     if (stride < 0) return refusal::negative_stride;
     view.stride_of[i] = stride;
     std::uint64_t steps = 0;
-    overflow |= c10::mul_overflows(static_cast<std::uint64_t>(size - 1),
-                                   static_cast<std::uint64_t>(stride), &steps);
-    overflow |= c10::add_overflows(extent, steps, &extent);
+    overflow |= __builtin_mul_overflow(static_cast<std::uint64_t>(size - 1),
+                                       static_cast<std::uint64_t>(stride), &steps);
+    overflow |= __builtin_add_overflow(extent, steps, &extent);
   }
-  overflow |= c10::mul_overflows(extent, static_cast<std::uint64_t>(item), &extent);
+  overflow |= __builtin_mul_overflow(extent, static_cast<std::uint64_t>(item), &extent);
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   if (overflow || extent > most) return refusal::too_large;
   view.nbytes = empty ? 0 : static_cast<std::size_t>(extent);
   return refusal::none;
 }
 
-// Strides and nbytes of dense memory in C order. The sizes' product must be known to fit.
-inline void set_dense_strides(strided_view& view) {
+// Fills in strides and nbytes of dense memory in C order, of elements of `item` bytes. The sizes' product
+// must be known to fit.
+inline void set_dense_strides(strided_view& view, std::size_t item) {
   std::int64_t next = 1;
   std::int64_t count = 1;
   for (std::size_t i = view.ndim; i-- > 0;) {
@@ -114,7 +119,7 @@ inline void set_dense_strides(strided_view& view) {
     count *= view.size_of[i];
     next *= view.size_of[i] > 0 ? view.size_of[i] : 1;
   }
-  view.nbytes = static_cast<std::size_t>(count) * c10::elementSize(view.dtype);
+  view.nbytes = static_cast<std::size_t>(count) * item;
 }
 
 // Whether the data stands where the compiler may assume that elements of this size do. To LibTorch a

@@ -151,8 +151,8 @@ inline array_source require_array(py::handle object) {
 
 // A new array over memory that `base` keeps alive, of the given dtype (a reference it takes over).
 // Strides are in elements. Throws what NumPy raises.
-inline py::array make_array(void* data, bool writable, at::IntArrayRef sizes,
-                            at::IntArrayRef strides, array_descr* dtype, py::object base) {
+inline py::array make_array(void* data, bool writable, int_list sizes, int_list strides,
+                            array_descr* dtype, py::object base) {
   static_assert(sizeof(Py_ssize_t) == sizeof(std::int64_t), "ndtorch needs a 64-bit platform");
   auto owned = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(dtype));
   check_interpreter();

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/StringUtil.h>
+#include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/memory/huge_page.h>
 #include <ndtorch/detail/python/errors.h>
 
@@ -48,6 +49,13 @@ class huge_page_allocator final : public c10::Allocator {
     default_copy_data(target, source, nbytes);
   }
 };
+
+// The strides that PyTorch gives a copy of the tensor.
+inline axis_list strides_of_copy(const at::Tensor& tensor) {
+  const at::IntArrayRef strides = tensor.strides();
+  if (tensor.is_non_overlapping_and_dense()) return {strides.data(), strides.size()};
+  return dense_strides(tensor.sizes(), axes_by_stride(tensor.sizes(), strides));
+}
 
 // A new CPU tensor whose elements are not set. The strides must be dense, in any order of the axes.
 inline at::Tensor new_cpu_tensor(at::IntArrayRef sizes, at::IntArrayRef strides,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/util/DimVector.h>
 #include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/memory/parallel.h>
 #include <ndtorch/detail/memory/strided_copy.h>
@@ -15,6 +14,7 @@
 #include <ndtorch/detail/torch/errors.h>
 #include <ndtorch/detail/torch/own_work.h>
 #include <ndtorch/detail/torch/tensor.h>
+#include <ndtorch/detail/torch/threads.h>
 #include <ndtorch/detail/torch/transfer.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
@@ -85,14 +85,14 @@ inline target read_options(const at::TensorOptions& options) {
   return wanted;
 }
 
-inline c10::DimVector copy_strides(const array_source& source, axis_order wanted) {
+inline axis_list copy_strides(const array_source& source, axis_order wanted) {
   const strided_view& view = source.view;
   if (wanted == axis_order::kept) {
     if (source.why == refusal::none) return strides_of_copy(borrow_tensor(view));
-    const at::IntArrayRef in_bytes(source.array->strides, view.ndim);
+    const int_list in_bytes(source.array->strides, view.ndim);
     return dense_strides(view.sizes(), axes_by_stride(view.sizes(), in_bytes));
   }
-  c10::DimVector order;  // the innermost axis first
+  axis_list order;  // the innermost axis first
   for (std::size_t i = 0; i < view.ndim; ++i) order.push_back(static_cast<std::int64_t>(i));
   if (wanted == axis_order::c) std::reverse(order.begin(), order.end());
   return dense_strides(view.sizes(), order);
@@ -113,7 +113,7 @@ inline bool needs_reader(const array_source& source) {
 // Reads such arrays, in the order of a dense result's memory.
 class refused_reader {
  public:
-  refused_reader(const array_source& source, at::IntArrayRef result_strides)
+  refused_reader(const array_source& source, int_list result_strides)
       : dtype_(source.view.dtype), reader_(reader_of(source, result_strides)) {}
 
   // The elements of these numbers to `target`, which may be of another dtype.
@@ -121,9 +121,10 @@ class refused_reader {
     auto* const bytes = static_cast<std::byte*>(target);
     const auto item = static_cast<std::int64_t>(c10::elementSize(dtype_));
     if (dtype == dtype_) {
-      for_pieces(end - begin, piece_of_copy / item, [&](std::int64_t from, std::int64_t to) {
-        reader_.read(bytes + from * item, begin + from, begin + to);
-      });
+      for_pieces(end - begin, piece_of_copy / item, threads_for_copies(),
+                 [&](std::int64_t from, std::int64_t to) {
+                   reader_.read(bytes + from * item, begin + from, begin + to);
+                 });
       return;
     }
     // Cast through a small buffer.
@@ -135,7 +136,7 @@ class refused_reader {
       row.size_of[0] = count;
       row.dtype = type;
       row.data = data;
-      set_dense_strides(row);
+      set_dense_strides(row, c10::elementSize(type));
       return borrow_tensor(row);
     };
     void* const native = buffer.mutable_data_ptr();
@@ -149,7 +150,7 @@ class refused_reader {
   }
 
  private:
-  static strided_reader reader_of(const array_source& source, at::IntArrayRef result_strides) {
+  static strided_reader reader_of(const array_source& source, int_list result_strides) {
     const strided_view& view = source.view;
     const auto item = static_cast<std::int64_t>(c10::elementSize(view.dtype));
     // A complex number is two words, each in its own byte order; but ml_dtypes reverses its
@@ -159,7 +160,7 @@ class refused_reader {
     return {view.dtype,
             static_cast<const std::byte*>(view.data),
             view.sizes(),
-            at::IntArrayRef(source.array->strides, view.ndim),
+            int_list(source.array->strides, view.ndim),
             axes_of_dense(result_strides),
             static_cast<std::size_t>(item / words),
             words,
@@ -183,8 +184,8 @@ inline void copy_elements(const array_source& source, const at::Tensor& result) 
   if (reader) {
     reader->read(result.mutable_data_ptr(), result.scalar_type(), 0, result.numel());
   } else if (view.dtype == result.scalar_type() && nbytes == view.nbytes &&
-             (result.dim() == 0 || result.strides() == view.strides())) {
-    copy_bytes(result.mutable_data_ptr(), view.data, nbytes);
+             (result.dim() == 0 || result.strides() == array_ref(view.strides()))) {
+    copy_bytes(result.mutable_data_ptr(), view.data, nbytes, threads_for_copies());
   } else {
     result.copy_(borrow_tensor(view));
   }
@@ -215,10 +216,10 @@ inline void send_refused(const refused_reader& reader, at::ScalarType dtype,
 
 // A new tensor of the wanted dtype and device with the array's elements.
 inline at::Tensor copy(const array_source& source, at::ScalarType dtype, const target& wanted) {
-  const c10::DimVector strides = copy_strides(source, wanted.order);
+  const axis_list strides = copy_strides(source, wanted.order);
   return with_python_errors([&]() -> at::Tensor {
     const own_work unseen;
-    const at::IntArrayRef sizes = source.view.sizes();
+    const at::IntArrayRef sizes = array_ref(source.view.sizes());
     const at::Device device = wanted.device.value_or(at::Device(at::kCPU));
     if (device.is_cpu()) {
       at::Tensor result = new_cpu_tensor(sizes, strides, dtype, wanted.pinned);
@@ -247,8 +248,8 @@ inline at::Tensor detached(const at::Tensor& tensor) {
   return tensor.detach();
 }
 
-inline c10::DimVector reversed_axes(const at::Tensor& tensor) {
-  c10::DimVector axes;
+inline axis_list reversed_axes(const at::Tensor& tensor) {
+  axis_list axes;
   for (std::int64_t i = tensor.dim(); i-- > 0;) axes.push_back(i);
   return axes;
 }
@@ -263,7 +264,7 @@ inline at::Tensor copy_to(const at::Tensor& given, at::ScalarType dtype, at::Dev
     return source.to(options, /*non_blocking=*/false, /*copy=*/true);
   }
   if (!source.is_cpu()) return to_cpu(source, dtype, pinned);
-  const c10::DimVector strides = strides_of_copy(source);
+  const axis_list strides = strides_of_copy(source);
   if (device.is_cpu()) {
     at::Tensor result = new_cpu_tensor(source.sizes(), strides, dtype, pinned);
     result.copy_(source);

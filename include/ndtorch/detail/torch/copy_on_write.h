@@ -89,10 +89,10 @@ inline at::DataPtr copy_of_memory(const c10::StorageImpl& storage) {
   at::DataPtr made = allocator->allocate(nbytes);
   strided_view bytes;
   bytes.dtype = at::kByte;
-  bytes.device = device;
+  set_device(bytes, device);
   bytes.ndim = 1;
   bytes.size_of[0] = static_cast<std::int64_t>(nbytes);
-  set_dense_strides(bytes);
+  set_dense_strides(bytes, 1);
   bytes.data = made.get();
   at::Tensor target = borrow_tensor(bytes);
   bytes.data = const_cast<void*>(storage.data());

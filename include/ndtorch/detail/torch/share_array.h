@@ -63,7 +63,7 @@ inline bool copies_on_write(on_read_only policy, const array_source& source) {
 // What handles a warning may change the array, so it is read once more. (Apart, for the speed of others.)
 [[gnu::noinline]] inline at::Tensor share_after_warning(py::handle array) {
   const strided_view view = require_array(array).view;
-  return make_tensor(view, hold_object(view.data, array.ptr(), view.device));
+  return make_tensor(view, hold_object(view.data, array.ptr(), device_of(view)));
 }
 
 // The array's memory as a tensor. Nothing is taken before all checks have passed.
@@ -71,7 +71,7 @@ inline at::Tensor share_array(py::handle array, const array_source& source, on_r
   if (source.why != refusal::none) throw_refused(source);
   const strided_view& view = source.view;
   if (!view.writable && !copies_on_write(policy, source)) return share_after_warning(array);
-  at::Tensor tensor = make_tensor(view, hold_object(view.data, array.ptr(), view.device));
+  at::Tensor tensor = make_tensor(view, hold_object(view.data, array.ptr(), device_of(view)));
   if (!view.writable) make_copy_on_write(*tensor.storage().unsafeGetStorageImpl());
   return tensor;
 }

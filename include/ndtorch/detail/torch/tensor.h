@@ -21,24 +21,34 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
+// LibTorch's words for what a strided_view says in the header-only ones.
+inline at::IntArrayRef array_ref(int_list list) { return {list.data(), list.size()}; }
+inline bool is_on_cpu(const strided_view& view) { return view.device == c10::kCPU; }
+inline at::Device device_of(const strided_view& view) { return {view.device, view.device_index}; }
+inline void set_device(strided_view& view, at::Device device) {
+  view.device = device.type();
+  view.device_index = device.index();
+}
+
 // A tensor on the view's memory. `owner` keeps that alive; its deleter runs when the last tensor
 // on the storage dies. What at::from_blob does, without its std::function and its second pass.
 inline at::Tensor make_tensor(const strided_view& view, at::DataPtr owner) {
   auto storage = c10::make_intrusive<c10::StorageImpl>(
       c10::StorageImpl::use_byte_size_t(), c10::SymInt(static_cast<std::int64_t>(view.nbytes)),
       std::move(owner), /*allocator=*/nullptr, /*resizable=*/false);
-  const c10::DispatchKey key = view.device.is_cpu()
-                                   ? c10::DispatchKey::CPU
-                                   : c10::computeDispatchKey(view.dtype, at::kStrided, view.device);
+  const c10::DispatchKey key =
+      is_on_cpu(view) ? c10::DispatchKey::CPU
+                      : c10::computeDispatchKey(view.dtype, at::kStrided, device_of(view));
   at::Tensor tensor = at::detail::make_tensor<c10::TensorImpl>(
       std::move(storage), c10::DispatchKeySet(key), c10::scalarTypeToTypeMeta(view.dtype));
-  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(view.sizes(), view.strides());
+  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(array_ref(view.sizes()),
+                                                      array_ref(view.strides()));
   return tensor;
 }
 
 // The same on memory that the caller keeps alive for as long as the tensor.
 inline at::Tensor borrow_tensor(const strided_view& view) {
-  return make_tensor(view, at::DataPtr(view.data, view.device));
+  return make_tensor(view, at::DataPtr(view.data, device_of(view)));
 }
 
 // The dispatch keys of most tensors: on the CPU, dense, without the conj, neg or zero bit. One

@@ -6,13 +6,13 @@
 #include <c10/core/Event.h>
 #include <c10/core/ScalarType.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <c10/util/DimVector.h>
 #include <c10/util/Exception.h>
 #include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/memory/strided_copy.h>
 #include <ndtorch/detail/torch/allocate.h>
 #include <ndtorch/detail/torch/own_work.h>
 #include <ndtorch/detail/torch/tensor.h>
+#include <ndtorch/detail/torch/threads.h>
 
 #include <algorithm>
 #include <array>
@@ -156,7 +156,7 @@ void for_each_part(const at::Tensor& tensor, std::int64_t most, const Function& 
 // With its axes as they lie in the memory of `dense`, a tensor of the same shape: in C order then,
 // what is in both has the same number.
 inline at::Tensor in_order_of(const at::Tensor& dense, const at::Tensor& tensor) {
-  c10::DimVector axes = axes_of_dense(dense.strides());
+  axis_list axes = axes_of_dense(dense.strides());
   std::reverse(axes.begin(), axes.end());
   return tensor.permute(axes);
 }
@@ -195,7 +195,7 @@ inline void receive(const at::Tensor& source, const at::Tensor& result, at::Scal
     const at::Tensor from = buffers.elements(turn, wire, count);
     const at::Tensor to = target.narrow(0, first, count);
     if (wire == result.scalar_type()) {
-      copy_bytes(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
+      copy_bytes(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes(), threads_for_copies());
     } else {
       to.copy_(from);
     }
@@ -285,7 +285,7 @@ inline std::unique_ptr<pinned_buffers> buffers_for(std::int64_t count, at::Scala
 inline at::Tensor to_cpu(const at::Tensor& source, at::ScalarType dtype, bool pinned = false) {
   const at::ScalarType wire = dtype_on_bus(source.scalar_type(), dtype);
   if (pinned && wire == dtype) {  // the device reaches it without buffers
-    const c10::DimVector strides = strides_of_copy(source);
+    const axis_list strides = strides_of_copy(source);
     at::Tensor result = new_cpu_tensor(source.sizes(), strides, dtype, pinned);
     result.copy_(make_dense(source.to(dtype), strides));
     return result;
