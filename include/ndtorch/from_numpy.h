@@ -3,16 +3,15 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/DefaultDtype.h>
-#include <ndtorch/detail/holders/convert.h>
+#include <c10/core/TensorOptions.h>
+#include <c10/util/StringUtil.h>
+#include <ndtorch/detail/holders/from_any.h>
 #include <ndtorch/detail/numpy/array.h>
 #include <ndtorch/detail/python/errors.h>
-#include <ndtorch/detail/torch/copy.h>
+#include <ndtorch/detail/torch/request.h>
 #include <ndtorch/detail/torch/share_array.h>
-#include <ndtorch/detail/torch/tensor.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
-
-#include <utility>
 
 namespace ndtorch {
 
@@ -62,7 +61,7 @@ at::Tensor from_numpy(py::handle array, on_read_only policy = on_read_only::copy
 //   bad_alloc      no memory: MemoryError in Python
 inline at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("tensor");
-  return detail::convert(data, detail::read_options(options), detail::sharing::never);
+  return detail::from_any(data, detail::read_options(options), detail::sharing::never);
 }
 
 // The same with T's dtype. A value_error where `options` name another one.
@@ -70,14 +69,14 @@ template <class T>
 at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
   constexpr at::ScalarType type = scalar_type_of_v<T>;
   detail::check_gil("tensor");
-  detail::target wanted = detail::read_options(options);
+  detail::request wanted = detail::read_options(options);
   if (wanted.dtype && *wanted.dtype != type) {
     throw py::value_error(c10::str("ndtorch::tensor<T> of dtype ", type,
                                    " was given options of dtype ", *wanted.dtype,
                                    ". Leave the dtype out of one of them."));
   }
   wanted.dtype = type;
-  return detail::convert(data, wanted, detail::sharing::never);
+  return detail::from_any(data, wanted, detail::sharing::never);
 }
 
 // torch.Tensor(data): always a copy, always of the default dtype (float32 unless
@@ -85,10 +84,10 @@ at::Tensor tensor(py::handle data, const at::TensorOptions& options = {}) {
 // is a tensor with that value; PyTorch's legacy constructor reads an int as a size.
 inline at::Tensor Tensor(py::handle data) {
   detail::check_gil("Tensor");
-  detail::target wanted;
+  detail::request wanted;
   wanted.dtype = c10::get_default_dtype_as_scalartype();
   wanted.device = at::Device(at::kCPU);
-  return detail::convert(data, wanted, detail::sharing::never);
+  return detail::from_any(data, wanted, detail::sharing::never);
 }
 
 // torch.as_tensor(data, ...): a tensor on the data's own memory where that is what `options` ask
@@ -106,7 +105,7 @@ inline at::Tensor Tensor(py::handle data) {
 // whatever a producer raises.
 inline at::Tensor as_tensor(py::handle data, const at::TensorOptions& options = {}) {
   detail::check_gil("as_tensor");
-  return detail::convert(data, detail::read_options(options), detail::sharing::where_possible);
+  return detail::from_any(data, detail::read_options(options), detail::sharing::where_possible);
 }
 
 }  // namespace ndtorch

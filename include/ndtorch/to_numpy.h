@@ -4,17 +4,16 @@
 #include <ATen/core/Tensor.h>
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/python/interpreter.h>
+#include <ndtorch/detail/torch/bools.h>
 #include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/expose_tensor.h>
 #include <ndtorch/detail/torch/own_work.h>
-#include <ndtorch/detail/torch/share_tensor.h>
 #include <ndtorch/detail/torch/tensor.h>
 #include <ndtorch/detail/torch/transfer.h>
 #include <ndtorch/dtype.h>
+#include <ndtorch/from_numpy.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
-
-#include <algorithm>
-#include <utility>
 
 namespace ndtorch {
 // torch.Tensor.numpy(): an array on the tensor's memory, of its dtype, shape and strides (bytes
@@ -34,7 +33,7 @@ namespace ndtorch {
 //   error_already_set  what NumPy has no array of: more elements than bytes can be counted for
 inline py::array numpy(const at::Tensor& tensor) {
   detail::check_gil("numpy");
-  return detail::make_numpy(tensor, detail::task::convert);
+  return detail::make_numpy(tensor, detail::task::expose);
 }
 
 // torch.Tensor.numpy(force=True), or t.detach().cpu().numpy(): as numpy(), but always safe.
@@ -46,7 +45,7 @@ inline py::array numpy(const at::Tensor& tensor) {
 // detail::not_implemented_error for a meta tensor, which has no data.
 inline py::array to_numpy(const at::Tensor& tensor) {
   detail::check_gil("to_numpy");
-  return detail::make_to_numpy(tensor, detail::task::convert);
+  return detail::make_to_numpy(tensor, detail::task::expose);
 }
 
 // The same, cast to T: shared where the tensor is a plain CPU tensor of that dtype already, else a

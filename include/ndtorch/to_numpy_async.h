@@ -9,10 +9,13 @@
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/python/interpreter.h>
 #include <ndtorch/detail/torch/allocate.h>
+#include <ndtorch/detail/torch/bools.h>
 #include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/expose_tensor.h>
 #include <ndtorch/detail/torch/own_work.h>
-#include <ndtorch/detail/torch/share_tensor.h>
 #include <ndtorch/detail/torch/transfer.h>
+#include <ndtorch/dtype.h>
+#include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>

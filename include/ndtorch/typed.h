@@ -4,23 +4,28 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/TensorAccessor.h>
+#include <c10/util/StringUtil.h>
 #include <c10/util/complex.h>
-#include <ndtorch/detail/arguments/constraints.h>
+#include <ndtorch/detail/arguments/element.h>
 #include <ndtorch/detail/arguments/explain_mismatches.h>
+#include <ndtorch/detail/arguments/mismatch.h>
 #include <ndtorch/detail/arguments/read_argument.h>
+#include <ndtorch/detail/arguments/requirements.h>
 #include <ndtorch/detail/arguments/returning.h>
+#include <ndtorch/detail/arguments/rule.h>
+#include <ndtorch/detail/arguments/shape.h>
 #include <ndtorch/detail/arguments/signature.h>
 #include <ndtorch/detail/memory/strided_iterator.h>
-#include <ndtorch/detail/numpy/api.h>
+#include <ndtorch/detail/numpy/abi.h>
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/python/interpreter.h>
-#include <ndtorch/detail/torch/copy_on_write.h>
+#include <ndtorch/detail/torch/bools.h>
 #include <ndtorch/detail/torch/errors.h>
+#include <ndtorch/detail/torch/expose_tensor.h>
 #include <ndtorch/detail/torch/own_work.h>
-#include <ndtorch/detail/torch/share_tensor.h>
+#include <ndtorch/detail/torch/storage.h>
 #include <ndtorch/detail/torch/tensor.h>
-#include <ndtorch/detail/torch/transfer.h>
-#include <ndtorch/dtype.h>
+#include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -82,9 +87,9 @@ class tensor_t : public at::Tensor {
     if (is_nested()) throw py::type_error(detail::nested_is_not_dense);
     const detail::mismatch found = detail::check_argument(constraints, *this, /*writable=*/true);
     if (found != detail::mismatch::none) {
-      throw py::type_error(detail::mismatch_text(found, constraints, scalar_type(),
-                                                 at::Tensor::device(), sizes(),
-                                                 detail::came_as::tensor, detail::describe(*this)));
+      throw py::type_error(detail::mismatch_text(
+          found, constraints, detail::facts_of(constraints, *this, /*writable=*/true),
+          detail::came_as::tensor, detail::describe(*this)));
     }
     make_bools_valid();
   }
@@ -244,14 +249,14 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
       const auto clone = [&] {
         const nd::gil_release without_gil;
         const nd::own_work unseen(tensor);
-        return nd::copy_of(tensor);
+        return nd::clone_tensor(tensor);
       };
       return ndtorch::numpy(nd::with_python_errors(clone)).release();
     }
     if (policy == return_value_policy::reference_internal && parent) {
       nd::check_layout(tensor);
       nd::check_shareable(tensor);
-      return nd::share_tensor(tensor, parent).release();
+      return nd::expose_tensor(tensor, parent).release();
     }
     return ndtorch::numpy(tensor).release();
   }

@@ -61,7 +61,8 @@ def test_contributing_names_what_is_there():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for path in re.findall(r"`([\w./]+/[\w./]*)`", text):
         if "test_x" not in path and not path.startswith("/"):
-            places = [ROOT / path, ROOT / "include/ndtorch" / path, ROOT / "tests" / path]
+            places = [ROOT / path, ROOT / "include/ndtorch" / path,
+                      ROOT / "include/ndtorch/detail" / path, ROOT / "tests" / path]
             assert any(place.exists() for place in places), path
     for target in re.findall(r"make ([a-z-]+)", text):
         assert target in TARGETS

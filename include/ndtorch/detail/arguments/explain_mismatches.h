@@ -2,13 +2,13 @@
 #pragma once
 
 #include <c10/util/StringUtil.h>
-#include <ndtorch/detail/numpy/api.h>
 #include <ndtorch/detail/python/errors.h>
+#include <ndtorch/detail/torch/bools.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>

@@ -1,15 +1,16 @@
 // Tensors on a C++ object's own memory that are set as members of that object again.
 //
-// at::from_blob() over a member owns nothing, so its array keeps the object alive (see share_tensor() in
-// torch/share_tensor.h), and a tensor of the array does so too. As a member of that very object it would keep it
+// at::from_blob() over a member owns nothing, so its array keeps the object alive (see expose_tensor() in
+// torch/expose_tensor.h), and a tensor of the array does so too. As a member of that very object it would keep it
 // for ever: Python's collector sees neither C++ members nor what an array keeps.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Allocator.h>
+#include <c10/core/StorageImpl.h>
+#include <ndtorch/detail/numpy/abi.h>
 #include <ndtorch/detail/numpy/api.h>
 #include <ndtorch/detail/python/errors.h>
-#include <ndtorch/detail/python/interpreter.h>
 #include <ndtorch/detail/torch/copy_on_write.h>
 #include <ndtorch/detail/torch/owner.h>
 #include <pybind11/pybind11.h>

@@ -1,20 +1,18 @@
-// DLPack, both ways: tensors on the memory of anything with __dlpack__, and the structures that
-// offer a tensor's memory to others. The rules are those of DLPack 1.3 and of the Python array API
-// standard (2024.12, array.__dlpack__).
+// DLPack's structures: read, shared as tensors, and made for others. The rules are those of DLPack 1.3.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/dlpack.h>
-#include <c10/core/ScalarType.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/StringUtil.h>
 #include <ndtorch/detail/memory/strided_view.h>
 #include <ndtorch/detail/numpy/api.h>
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/torch/copy_on_write.h>
 #include <ndtorch/detail/torch/device.h>
-#include <ndtorch/detail/torch/errors.h>
-#include <ndtorch/detail/torch/own_work.h>
 #include <ndtorch/detail/torch/owner.h>
+#include <ndtorch/detail/torch/storage.h>
 #include <ndtorch/detail/torch/tensor.h>
 #include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
@@ -23,10 +21,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #if !defined(DLPACK_MAJOR_VERSION) || DLPACK_MAJOR_VERSION != 1 || DLPACK_MINOR_VERSION < 3
@@ -35,20 +31,6 @@
 
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
-
-// The names of the capsules that carry the two structures, before and after they were consumed.
-template <class Managed>
-struct dlpack_capsule;
-template <>
-struct dlpack_capsule<DLManagedTensor> {
-  static constexpr char name[] = "dltensor";
-  static constexpr char used[] = "used_dltensor";
-};
-template <>
-struct dlpack_capsule<DLManagedTensorVersioned> {
-  static constexpr char name[] = "dltensor_versioned";
-  static constexpr char used[] = "used_dltensor_versioned";
-};
 
 template <class Managed>
 inline constexpr bool is_versioned = std::is_same_v<Managed, DLManagedTensorVersioned>;
@@ -290,258 +272,6 @@ at::Tensor share_dlpack(dlpack_owner<Managed> managed, const dlpack_memory& memo
   return tensor;
 }
 
-// Capsules from before DLPack 1.0 can't say that memory is read-only. JAX's arrays and TensorFlow's
-// are, and say so where they are asked for a buffer.
-inline bool refuses_writable_buffer(py::handle object) {
-  if (PyObject_CheckBuffer(object.ptr()) == 0) return false;
-  Py_buffer buffer;
-  if (PyObject_GetBuffer(object.ptr(), &buffer, PyBUF_STRIDED) == 0) {
-    PyBuffer_Release(&buffer);
-    return false;
-  }
-  clear_error();
-  return true;
-}
-
-// What a capsule holds, and keeps; nullptr where it holds no structure of the kind, or holds none any
-// more.
-template <class Managed>
-Managed* content_of(py::handle capsule) {
-  constexpr const char* name = dlpack_capsule<Managed>::name;
-  if (PyCapsule_IsValid(capsule.ptr(), name) == 0) return nullptr;
-  return static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), name));
-}
-
-// Of what is no capsule of DLPack, or was one.
-inline std::string name_of_capsule(py::handle capsule) {
-  const char* name = nullptr;
-  if (PyCapsule_CheckExact(capsule.ptr())) name = PyCapsule_GetName(capsule.ptr());
-  PyErr_Clear();
-  return name != nullptr ? c10::str("one named ", name) : type_name(capsule);
-}
-
-// Takes what a capsule holds: nothing can take it a second time. What is refused stays in it. No Python
-// code runs between the look and the mark, so that no other thread takes it too.
-template <class Managed>
-at::Tensor consume_dlpack(py::handle capsule, Managed* content, bool writable) {
-  const dlpack_memory memory = read_managed(*content, writable);
-  if (PyCapsule_SetName(capsule.ptr(), dlpack_capsule<Managed>::used) != 0) throw_python_error();
-  return share_dlpack(dlpack_owner<Managed>(content), memory);
-}
-
-// Of a capsule that `object` gave.
-inline at::Tensor consume_dlpack(const py::object& capsule, py::handle object) {
-  if (auto* const content = content_of<DLManagedTensorVersioned>(capsule)) {
-    return consume_dlpack(capsule, content, /*writable=*/true);
-  }
-  if (content_of<DLManagedTensor>(capsule) != nullptr) {
-    const bool writable = !refuses_writable_buffer(object);  // which may run anything
-    if (auto* const content = content_of<DLManagedTensor>(capsule)) {
-      return consume_dlpack(capsule, content, writable);
-    }
-  }
-  throw py::type_error(c10::str(
-      "__dlpack__ must return a capsule named dltensor or dltensor_versioned (got ",
-      name_of_capsule(capsule),
-      "). A capsule can be consumed only once: have __dlpack__ make a new one for each call."));
-}
-
-// Calls function(content) with the structure that a capsule holds. Throws type_error where it holds none.
-template <class Function>
-auto with_content(py::handle capsule, Function&& function) {
-  if (auto* const content = content_of<DLManagedTensorVersioned>(capsule)) {
-    return function(content);
-  }
-  if (auto* const content = content_of<DLManagedTensor>(capsule)) return function(content);
-  throw py::type_error(c10::str(
-      "expected a capsule named dltensor or dltensor_versioned (got ", name_of_capsule(capsule),
-      "). A capsule can be consumed only once: make a new one, with object.__dlpack__()."));
-}
-
-// What a capsule offers, which it keeps.
-inline dlpack_memory read_capsule(py::handle capsule) {
-  return with_content(capsule, [](auto* content) { return read_managed(*content); });
-}
-
-// A tensor on the memory of a capsule that somebody passed as it is. It can't be taken again.
-inline at::Tensor share_capsule(py::handle capsule) {
-  at::Tensor tensor = with_content(
-      capsule, [&](auto* content) { return consume_dlpack(capsule, content, /*writable=*/true); });
-  if (!tensor.device().is_cpu()) {
-    with_python_errors([&] { wait_for_default_stream(tensor.device()); });
-  }
-  return tensor;
-}
-
-inline bool has_attribute(py::handle object, const char* name) {
-  const auto found = py::reinterpret_steal<py::object>(PyObject_GetAttrString(object.ptr(), name));
-  if (!found) clear_error();
-  return static_cast<bool>(found);
-}
-
-// The C functions that a type offers beside __dlpack__, of the major version that is known here;
-// nullptr where it has none.
-inline const DLPackExchangeAPI* exchange_table(py::handle type) {
-  static constexpr char name[] = "dlpack_exchange_api";
-  const auto capsule = py::reinterpret_steal<py::object>(
-      PyObject_GetAttrString(type.ptr(), "__dlpack_c_exchange_api__"));
-  if (!capsule) clear_error();
-  if (!capsule || PyCapsule_IsValid(capsule.ptr(), name) == 0) return nullptr;
-  auto* header = static_cast<DLPackExchangeAPIHeader*>(PyCapsule_GetPointer(capsule.ptr(), name));
-  while (header != nullptr && header->version.major != DLPACK_MAJOR_VERSION) {
-    header = header->prev_api;
-  }
-  return reinterpret_cast<const DLPackExchangeAPI*>(header);
-}
-
-// Throws what a function of the table raised. To its words, PyTorch's adds C++'s backtrace.
-[[noreturn]] inline void throw_table_error() {
-  if (PyErr_Occurred() == nullptr) {
-    throw std::runtime_error(
-        "a function of __dlpack_c_exchange_api__ failed without an exception.");
-  }
-  try {
-    throw_python_error();
-  } catch (const py::error_already_set& error) {
-    const std::string text = error_text(error);
-    if (text == std::bad_alloc().what() || text.find("Failed to allocate a ") == 0 ||
-        is_about_cpu_memory(text)) {
-      throw out_of_memory(text);  // a RuntimeError in PyTorch
-    }
-    const std::size_t backtrace = text.find("\nException raised from ");
-    if (backtrace == std::string::npos || !error.matches(PyExc_RuntimeError)) throw;
-    throw std::runtime_error(text.substr(0, backtrace));
-  }
-}
-
-// A device's default stream in the words of __dlpack__(stream=...); None where it has no say.
-inline py::object default_stream(DLDeviceType type) {
-  if (type == kDLCUDA || type == kDLCUDAManaged) return py::int_(1);
-  if (type == kDLROCM) return py::int_(0);
-  return py::none();
-}
-
-// The two items of a tuple, list or array, as the protocols return them; else no item.
-inline py::tuple pair_in(py::handle object) {
-  if (PyTuple_Check(object.ptr()) || PyList_Check(object.ptr()) || api().is_array(object)) {
-    auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(object.ptr()));
-    if (!items) throw_python_error();
-    if (items.size() == 2) return items;
-  }
-  return py::reinterpret_steal<py::tuple>(build_value("()").release());
-}
-
-// The kind of device that an object says its memory is on; the CPU where it says nothing.
-inline DLDeviceType device_type_of(py::handle object) {
-  const auto ask =
-      py::reinterpret_steal<py::object>(PyObject_GetAttrString(object.ptr(), "__dlpack_device__"));
-  if (!ask) {
-    if (PyErr_ExceptionMatches(PyExc_AttributeError) == 0) throw_python_error();
-    PyErr_Clear();
-    return kDLCPU;
-  }
-  const py::object device = ask();
-  const py::tuple pair = pair_in(device);
-  // An int of NumPy's is one too.
-  if (pair.size() != 2 || PyIndex_Check(PyTuple_GET_ITEM(pair.ptr(), 0)) == 0) {
-    throw py::type_error(c10::str("__dlpack_device__ of a ", type_name(object),
-                                  " must return (device_type, device_id) (got ",
-                                  utf8(py::repr(device)), ")."));
-  }
-  const auto number =
-      py::reinterpret_steal<py::object>(PyNumber_Index(PyTuple_GET_ITEM(pair.ptr(), 0)));
-  if (!number) throw_python_error();
-  const long code = PyLong_AsLong(number.ptr());
-  if (code == -1 && PyErr_Occurred() != nullptr) throw_python_error();
-  return static_cast<DLDeviceType>(code);
-}
-
-// Asks an object for its memory with __dlpack__.
-inline at::Tensor call_dlpack(py::handle object) {
-  const DLDeviceType type = device_type_of(object);
-  const auto arguments = py::reinterpret_borrow<py::dict>(
-      build_value("{s:(ii)}", "max_version", DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION));
-  // The producer makes the default stream wait for its own work, and our stream waits for that
-  // one.
-  if (py::object stream = default_stream(type); !stream.is_none()) arguments["stream"] = stream;
-  const py::object give = object.attr("__dlpack__");
-  const py::object no_arguments = build_value("()");
-  const auto call = [&] {
-    auto result = py::reinterpret_steal<py::object>(
-        PyObject_Call(give.ptr(), no_arguments.ptr(), arguments.ptr()));
-    if (!result) throw_python_error();
-    return result;
-  };
-  py::object capsule;
-  try {
-    capsule = call();
-  } catch (py::error_already_set& error) {
-    if (!error.matches(PyExc_TypeError)) throw;
-    arguments.attr("pop")("max_version");  // from before DLPack 1.0
-    capsule = call();
-  }
-  at::Tensor tensor = consume_dlpack(capsule, object);
-  if (!tensor.device().is_cpu()) {
-    with_python_errors([&] { wait_for_default_stream(tensor.device()); });
-  }
-  return tensor;
-}
-
-// Of a torch.Tensor and its structure, which says nothing of the storage's size, what check_storage() asks.
-// (Not by UntypedStorage.data_ptr(), which is a first write.)
-inline void check_storage(py::handle object, const DLTensor& described) {
-  strided_view view;
-  const dtype_entry* const entry = find_dtype(described.dtype);
-  if (entry == nullptr || described.ndim > static_cast<std::int32_t>(max_ndim)) return;  // refused
-  view.ndim = static_cast<std::size_t>(described.ndim);
-  if (set_shape(view, described.shape, described.strides, entry->item_size, entry->item_size) !=
-          refusal::none ||
-      view.nbytes == 0) {
-    return;
-  }
-  const py::object storage = object.attr("untyped_storage")();
-  const auto nbytes = storage.attr("nbytes")().cast<std::uint64_t>();
-  const std::uint64_t offset = object.attr("storage_offset")().cast<std::uint64_t>() *
-                               static_cast<std::uint64_t>(entry->item_size);
-  const bool has_none = reinterpret_cast<std::uintptr_t>(described.data) == offset;
-  if (offset + view.nbytes <= nbytes) {
-    if (has_none) throw_refused(described, "its data pointer is null.");  // of a ZeroTensor
-    return;
-  }
-  const std::string what =
-      c10::str("a torch.Tensor of shape ", tuple_text(described.shape, view.ndim));
-  throw std::runtime_error(lost_memory_text(what, offset + view.nbytes, nbytes,
-                                            storage.attr("resizable")().cast<bool>()));
-}
-
-// A tensor on the memory of an object with __dlpack__. `same_streams`: the object is one of this
-// LibTorch's, whose work is on the stream that is current here too.
-inline at::Tensor share_dlpack(py::handle object, bool same_streams) {
-  const DLPackExchangeAPI* const table = exchange_table(py::type::handle_of(object));
-  if (table == nullptr || table->managed_tensor_from_py_object_no_sync == nullptr) {
-    return call_dlpack(object);
-  }
-  DLManagedTensorVersioned* managed = nullptr;
-  const int status = [&] {
-    // PyTorch's own function may call an operator (as_strided, for an axis of size 1).
-    std::optional<own_work> unseen;
-    if (same_streams) unseen.emplace();
-    return table->managed_tensor_from_py_object_no_sync(object.ptr(), &managed);
-  }();
-  if (status != 0) throw_table_error();
-  dlpack_owner<DLManagedTensorVersioned> owner(managed);
-  if (owner == nullptr) return call_dlpack(object);
-  if (same_streams) check_storage(object, owner->dl_tensor);
-  // The table's functions don't order any work: elsewhere than on the CPU that is for __dlpack__.
-  if (!same_streams && managed->version.major == DLPACK_MAJOR_VERSION &&
-      managed->dl_tensor.device.device_type != kDLCPU) {
-    owner.reset();
-    return call_dlpack(object);
-  }
-  const dlpack_memory memory = read_managed(*owner);
-  return share_dlpack(std::move(owner), memory);
-}
-
 // `read_only` memory can only be told of by a versioned structure: the older one gives the tensor
 // memory that may be written. Throws buffer_error for what DLPack has no name for.
 template <class Managed>
@@ -574,20 +304,6 @@ dlpack_owner<Managed> offer_dlpack(const at::Tensor& tensor, bool is_copy = fals
   offer->managed.manager_ctx = offer.get();
   offer->managed.deleter = &dlpack_offer<Managed>::destroy;
   return dlpack_owner<Managed>(&offer.release()->managed);
-}
-
-// The structure in a capsule, which deletes it unless somebody consumes it.
-template <class Managed>
-py::object dlpack_capsule_of(dlpack_owner<Managed> managed) {
-  auto capsule = py::reinterpret_steal<py::object>(
-      PyCapsule_New(managed.get(), dlpack_capsule<Managed>::name, [](PyObject* self) {
-        if (PyCapsule_IsValid(self, dlpack_capsule<Managed>::name) == 0) return;
-        dlpack_deleter()(
-            static_cast<Managed*>(PyCapsule_GetPointer(self, dlpack_capsule<Managed>::name)));
-      }));
-  if (!capsule) throw_python_error();
-  managed.release();  // the capsule has it now
-  return capsule;
 }
 
 }  // namespace detail

@@ -5,8 +5,11 @@
 #include <c10/core/DefaultDtype.h>
 #include <c10/core/Scalar.h>
 #include <c10/core/ScalarType.h>
-#include <ndtorch/detail/holders/dlpack.h>
-#include <ndtorch/detail/holders/holder.h>
+#include <c10/util/StringUtil.h>
+#include <ndtorch/detail/holders/dlpack_capsule.h>
+#include <ndtorch/detail/holders/number.h>
+#include <ndtorch/detail/holders/protocol.h>
+#include <ndtorch/detail/holders/protocols.h>
 #include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/memory/strided_view.h>
 #include <ndtorch/detail/numpy/abi.h>
@@ -14,24 +17,21 @@
 #include <ndtorch/detail/numpy/array.h>
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/torch/allocate.h>
-#include <ndtorch/detail/torch/copy.h>
-#include <ndtorch/detail/torch/copy_on_write.h>
+#include <ndtorch/detail/torch/bools.h>
+#include <ndtorch/detail/torch/copy_array.h>
+#include <ndtorch/detail/torch/copy_tensor.h>
 #include <ndtorch/detail/torch/errors.h>
 #include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/detail/torch/request.h>
+#include <ndtorch/detail/torch/storage.h>
 #include <ndtorch/detail/torch/tensor.h>
-#include <ndtorch/detail/torch/transfer.h>
+#include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <limits>
 #include <optional>
-#include <stdexcept>
-#include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -51,38 +51,6 @@ struct nested_data {
   };
   std::vector<leaf> leaves;  // all of one shape
 };
-
-// What C's number protocol makes a number of, or __complex__: Decimal, Fraction, and whatever has
-// __float__ or __index__. Nobody knows of what dtype it is.
-inline bool is_number_like(py::handle object) {
-  const PyNumberMethods* const methods = Py_TYPE(object.ptr())->tp_as_number;
-  if (methods != nullptr && (methods->nb_float != nullptr || methods->nb_index != nullptr)) {
-    return true;
-  }
-  return has_attribute(py::type::handle_of(object), "__complex__");
-}
-
-// NumPy's scalars without a dtype here that are numbers all the same: long double, and those of others.
-// Not text, dates and records, of which some can be asked for a float.
-inline bool is_number(const array_descr* dtype) {
-  return dtype->type_num >= type_number::first_of_users ||
-         (dtype->kind != 0 && std::strchr("fciu", dtype->kind) != nullptr);
-}
-
-inline at::ScalarType default_complex_dtype() {
-  switch (c10::get_default_dtype_as_scalartype()) {
-    case at::kHalf:
-      return at::kComplexHalf;
-    case at::kFloat:
-      return at::kComplexFloat;
-    case at::kDouble:
-      return at::kComplexDouble;
-    default:
-      throw std::runtime_error(
-          c10::str("invalid default scalar type for complex: ", c10::get_default_dtype(),
-                   ". Say the dtype in the options."));
-  }
-}
 
 class nested_reader {
  public:
@@ -123,14 +91,15 @@ class nested_reader {
     } else if (PyComplex_Check(object.ptr())) {
       add_leaf({py::reinterpret_borrow<py::object>(object), {}},
                promotes_ ? default_complex_dtype() : data_.dtype, depth);
-    } else if (const holder_kind kind = find_holder(object); is_read_by_numpy(kind)) {
-      read(array_of(object, kind), depth);
-    } else if (kind == holder_kind::capsule) {
-      const strided_view view = read_capsule(object).view;
+    } else if (const protocol* const spoken = find_protocol(object);
+               spoken != nullptr && spoken->array_of != nullptr) {
+      read(spoken->array_of(object), depth);
+    } else if (spoken != nullptr && spoken->look_into != nullptr) {
+      const strided_view view = spoken->look_into(object).view;
       for (std::size_t i = 0; i < view.ndim; ++i) enter(object, view.size_of[i], depth + i);
       add_leaf({py::reinterpret_borrow<py::object>(object), {}}, view.dtype, depth + view.ndim);
-    } else if (kind != holder_kind::none) {
-      const at::Tensor held = share_holder(object, kind);
+    } else if (spoken != nullptr) {
+      const at::Tensor held = spoken->share(object);
       if (held.is_nested()) throw py::type_error(nested_is_not_dense);
       if (is_wrapper(held)) {
         throw py::type_error(
@@ -261,106 +230,6 @@ class nested_reader {
   bool shape_is_known_ = false;
 };
 
-// What was no number of Python's, as one: as PyTorch asks for it.
-inline py::object python_number(PyObject* object, at::ScalarType dtype) {
-  PyObject* made = nullptr;
-  if (c10::isComplexType(dtype)) {
-    const Py_complex value = PyComplex_AsCComplex(object);  // __complex__, __float__ or __index__
-    if (value.real != -1.0 || PyErr_Occurred() == nullptr) made = PyComplex_FromCComplex(value);
-  } else if (c10::isFloatingType(dtype)) {
-    const double value = PyFloat_AsDouble(object);  // __float__ or __index__
-    if (value != -1.0 || PyErr_Occurred() == nullptr) made = PyFloat_FromDouble(value);
-  } else if (PyIndex_Check(object) != 0) {
-    made = PyNumber_Index(object);
-  } else {
-    throw py::type_error(c10::str(
-        "'", type_name(object), "' object cannot be interpreted as an integer: it doesn't fit ",
-        dtype, ". Ask for a floating or complex dtype, or take int(float(number))."));
-  }
-  if (made == nullptr) throw_python_error();
-  return py::reinterpret_steal<py::object>(made);
-}
-
-// A number as LibTorch's variant type. `dtype` says how large an int may be.
-inline c10::Scalar number_of(PyObject* object, at::ScalarType dtype) {
-  if (!PyLong_Check(object) && !PyFloat_Check(object) && !PyComplex_Check(object)) {
-    return number_of(python_number(object, dtype).ptr(), dtype);
-  }
-  if (dtype == at::kBool) {
-    const int truth = PyObject_IsTrue(object);
-    if (truth < 0) throw_python_error();
-    return truth != 0;
-  }
-  const bool real = c10::isFloatingType(dtype);
-  if (PyComplex_Check(object)) {
-    if (!c10::isComplexType(dtype)) {
-      throw py::type_error(
-          c10::str("must be real number, not complex: a complex number doesn't fit ", dtype,
-                   ". Take its real part, or ask for a complex dtype."));
-    }
-    const Py_complex value = PyComplex_AsCComplex(object);
-    return c10::complex<double>(value.real, value.imag);
-  }
-  if (PyFloat_Check(object) || real || c10::isComplexType(dtype)) {
-    const double value = PyFloat_AsDouble(object);
-    if (value == -1.0 && PyErr_Occurred() != nullptr) throw_python_error();
-    return value;
-  }
-  int overflow = 0;
-  const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
-  if (overflow == 0 && value < 0 && dtype == at::kUInt64) {
-    throw py::value_error(
-        "can't convert negative int to unsigned: it doesn't fit UInt64. Ask for a signed dtype.");
-  }
-  if (overflow == 0) return static_cast<std::int64_t>(value);
-  if (overflow > 0 && dtype == at::kUInt64) {
-    const unsigned long long large = PyLong_AsUnsignedLongLong(object);
-    if (PyErr_Occurred() == nullptr) return static_cast<std::uint64_t>(large);
-    clear_error();
-  }
-  throw py::value_error(c10::str("Overflow when unpacking long long: the int doesn't fit ", dtype,
-                                 ". Ask for a floating dtype, or for kUInt64 below 2**64."));
-}
-
-// As in PyTorch, a floating dtype takes every number (one that is too large becomes what a cast
-// makes of it) and an integer dtype throws runtime_error for what it can't hold.
-template <class T>
-T element_of(PyObject* object, at::ScalarType dtype) {
-  const c10::Scalar number = number_of(object, dtype);
-  if constexpr (c10::is_complex<T>::value) {
-    return c10::convert<T>(number.toComplexDouble());
-  } else if constexpr (!std::is_integral_v<T>) {
-    return c10::convert<T>(number.toDouble());
-  } else {
-    // c10 compares with the largest T as a double, to which that of 64 bits is rounded up.
-    const bool too_large = number.isFloatingPoint() &&
-                           number.toDouble() >= std::ldexp(1.0, std::numeric_limits<T>::digits);
-    try {
-      if (!too_large) return number.to<T>();
-    } catch (const std::runtime_error&) {  // NOLINT(bugprone-empty-catch)
-    }
-    throw std::runtime_error(c10::str("value cannot be converted to type ", find_dtype(dtype)->name,
-                                      " without overflow. Got ", utf8(py::repr(object)),
-                                      ". Ask for a dtype that holds it."));
-  }
-}
-
-inline void store_number(PyObject* object, at::ScalarType dtype, void* element) {
-  switch (dtype) {
-#define NDTORCH_STORE(type, name)                                   \
-  case at::ScalarType::name:                                        \
-    *static_cast<type*>(element) = element_of<type>(object, dtype); \
-    return;
-    AT_FORALL_SCALAR_TYPES_WITH_COMPLEX(NDTORCH_STORE)
-    NDTORCH_STORE(std::uint16_t, UInt16)
-    NDTORCH_STORE(std::uint32_t, UInt32)
-    NDTORCH_STORE(std::uint64_t, UInt64)
-#undef NDTORCH_STORE
-    default:
-      throw py::type_error(c10::str("Got unsupported ScalarType ", dtype, "."));
-  }
-}
-
 // Python code that ran since an array was first seen may have given it another shape or dtype.
 [[noreturn]] inline void throw_changed() {
   throw py::value_error("an array changed its size while the sequence that holds it was read.");
@@ -406,7 +275,7 @@ inline nested_data read_nested(py::handle object, std::optional<at::ScalarType> 
 
 // A new tensor of what was collected. Each element is stored once, in its final place. What a number's own
 // __float__ does is not ndtorch's work.
-inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
+inline at::Tensor copy_nested(const nested_data& data, const request& wanted) {
   const at::ScalarType dtype = data.dtype;
   if (wanted.requires_grad) check_may_require_grad(dtype);
 
@@ -443,11 +312,11 @@ inline at::Tensor copy_nested(const nested_data& data, const target& wanted) {
     }
     const at::Device device = wanted.device.value_or(at::Device(at::kCPU));
     if (device.is_cpu() && wanted.order != axis_order::f) return result;
-    target moved = wanted;
+    request moved = wanted;
     moved.dtype = dtype;
     moved.device = device;
     const own_work unseen;
-    return copy(result, moved);
+    return copy_tensor(result, moved);
   });
 }
 

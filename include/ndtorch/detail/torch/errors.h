@@ -6,6 +6,7 @@
 #include <c10/util/StringUtil.h>
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/python/interpreter.h>
+#include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 
 #include <exception>

@@ -7,6 +7,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/util/intrusive_ptr.h>
+#include <ndtorch/detail/numpy/abi.h>
 #include <ndtorch/detail/numpy/api.h>
 #include <ndtorch/detail/python/drop_queue.h>
 #include <ndtorch/detail/python/errors.h>

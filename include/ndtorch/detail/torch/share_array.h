@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/StringUtil.h>
+#include <ndtorch/detail/memory/strided_view.h>
 #include <ndtorch/detail/numpy/array.h>
 #include <ndtorch/detail/numpy/describe.h>
 #include <ndtorch/detail/python/errors.h>

@@ -2,13 +2,17 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Allocator.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/core/TensorImpl.h>
 #include <c10/core/TensorOptions.h>
+#include <c10/util/StringUtil.h>
 #include <ndtorch/detail/memory/strided_view.h>
+#include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/torch/errors.h>
 #include <ndtorch/detail/torch/own_work.h>
+#include <ndtorch/dtype.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>

@@ -5,14 +5,14 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Event.h>
 #include <c10/core/ScalarType.h>
+#include <c10/core/TensorOptions.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 #include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/memory/strided_copy.h>
 #include <ndtorch/detail/torch/allocate.h>
-#include <ndtorch/detail/torch/own_work.h>
-#include <ndtorch/detail/torch/tensor.h>
 #include <ndtorch/detail/torch/threads.h>
+#include <ndtorch/dtype.h>
 
 #include <algorithm>
 #include <array>
@@ -106,25 +106,6 @@ class pinned_buffers {
   c10::Stream stream_;
   std::array<slot, 2> slots_;
 };
-
-// Whether the tensor's own memory holds bools, whose bytes may be any: see copy_bools().
-inline bool has_bools(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBool && tensor.layout() == at::kStrided &&
-         tensor.has_storage() && !tensor._is_zerotensor() && !is_dispatched_to_python(tensor);
-}
-
-// A tensor of whose elements LibTorch's copies make right ones of `dtype`, on any device. It takes bools
-// to be 0 or 1, and copies and casts other bytes as they are; a cast from bytes makes them so.
-inline at::Tensor readable(const at::Tensor& tensor, at::ScalarType dtype) {
-  if (!has_bools(tensor)) return tensor;
-  const at::Tensor bytes = tensor.view(at::kByte);
-  return dtype == at::kBool ? bytes : bytes.to(at::kBool);
-}
-
-// Tensor.clone() with bools of 0 and 1.
-inline at::Tensor copy_of(const at::Tensor& tensor) {
-  return has_bools(tensor) ? readable(tensor, at::kBool).to(at::kBool) : tensor.clone();
-}
 
 // Calls function(part, first) for parts of at most `most` elements that together are the tensor, in
 // C order; `first` is the number of the part's first element in that order.

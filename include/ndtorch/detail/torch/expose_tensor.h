@@ -2,14 +2,17 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ndtorch/detail/numpy/abi.h>
 #include <ndtorch/detail/numpy/api.h>
 #include <ndtorch/detail/numpy/array.h>
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/python/interpreter.h>
+#include <ndtorch/detail/torch/bools.h>
 #include <ndtorch/detail/torch/copy_on_write.h>
 #include <ndtorch/detail/torch/errors.h>
 #include <ndtorch/detail/torch/own_work.h>
 #include <ndtorch/detail/torch/owner.h>
+#include <ndtorch/detail/torch/storage.h>
 #include <ndtorch/detail/torch/tensor.h>
 #include <ndtorch/detail/torch/transfer.h>
 #include <ndtorch/dtype.h>
@@ -52,11 +55,11 @@ inline py::object original_array(PyObject* array) {
 }
 
 // What a conversion is to do: explain() asks for its checks alone, which are the same then.
-enum class task { convert, check };
+enum class task { expose, check };
 
-// What share_tensor() may throw, in the same order: the dtype, the memory, and NumPy's own checks, for which the
+// What expose_tensor() may throw, in the same order: the dtype, the memory, and NumPy's own checks, for which the
 // array is made on no memory.
-[[gnu::noinline]] inline py::array check_share_tensor(const at::Tensor& tensor) {
+[[gnu::noinline]] inline py::array check_expose_tensor(const at::Tensor& tensor) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
   check_storage(tensor);
@@ -67,7 +70,7 @@ enum class task { convert, check };
 // Shares `tensor`, which is dense memory on the CPU. `parent` is the object that the tensor is part of,
 // if there is one: the array keeps it where nobody else is known to keep the memory. Not always: set as
 // a tensor of the same object again, the array would keep that object for ever.
-inline py::array share_tensor(const at::Tensor& tensor, py::handle parent = {}) {
+inline py::array expose_tensor(const at::Tensor& tensor, py::handle parent = {}) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));
   const auto [data, holder, writable, dense] = export_memory(tensor);
@@ -123,23 +126,23 @@ inline at::Tensor to_plain(const at::Tensor& tensor) {
 // numpy(), or what it would throw.
 inline py::array make_numpy(const at::Tensor& tensor, task what) {
   check_plain(tensor);
-  return what == task::check ? check_share_tensor(tensor) : share_tensor(tensor);
+  return what == task::check ? check_expose_tensor(tensor) : expose_tensor(tensor);
 }
 
 // to_numpy(), or what it would throw; a null handle then, where it would copy.
 inline py::array make_to_numpy(const at::Tensor& tensor, task what) {
   if (is_plain(tensor))
-    return what == task::check ? check_share_tensor(tensor) : share_tensor(tensor);
+    return what == task::check ? check_expose_tensor(tensor) : expose_tensor(tensor);
   check_convertible(tensor);
   if (what == task::check) {
-    return is_plain_memory(tensor) ? check_share_tensor(tensor)
+    return is_plain_memory(tensor) ? check_expose_tensor(tensor)
                                    : py::reinterpret_steal<py::array>(nullptr);
   }
   const at::Tensor plain = with_python_errors([&] {
     const gil_release without_gil;
     return to_plain(tensor);
   });
-  return share_tensor(plain);
+  return expose_tensor(plain);
 }
 
 }  // namespace detail
