@@ -69,17 +69,17 @@ REMEDY = re.compile(
     r"(?:^|[.:;,(] |or |and )(?:Use|use|Copy|copy|Cast|cast|Pass|Convert|convert|Fill|Give|Make|make|Take|take|Ask|ask|Say|"
     r"Leave|Return|Merge|call|Call|install|Install|Read|read its|Resolve|Reshape|Move|Export|Put|Pad|Update|Free|have|"
     r"Write|Define|Include|Keep|ndtorch::to_numpy does)\b")
-# What no test of tests/test_remedies.cpp can bring about, and who shows it.
+# What no test of tests/subjects/test_remedies.cpp can bring about, and who shows it.
 NOT_BROUGHT_ABOUT = {
     "can't write to read-only memory on": "a device without an allocator",
-    "You may want to copy the array to protect its data": "a warning of PyTorch's: tests/test_copy_on_write.cpp",
+    "You may want to copy the array to protect its data": "a warning of PyTorch's: tests/torch/test_copy_on_write.cpp",
     "its mask would be lost. Fill the masked values first. Got": "memory of a GPU",
-    "unsupported stream:": "a stream of a GPU's: tests/test_exchange_device.cpp",
+    "unsupported stream:": "a stream of a GPU's: tests/public/test_exchange_device.cpp",
     "Put the plain tensor inside there, or pass": "ndtorch::torch_python: tests/python/test_torch_python.py",
     "Cannot pack tensors on": "a kind of device that this LibTorch lacks",
     "Call it from there, not from a subinterpreter.": "tests/ends",
     "Keep the first one until the process ends.": "tests/ends",
-    "was called without the GIL": "a debug build's: tests/test_from_numpy.cpp",
+    "was called without the GIL": "a debug build's: tests/public/test_from_numpy.cpp",
     "mdspan() can't describe": "C++23: tests/compile",
     "Free memory, or convert the data in parts.": "a machine without memory: tests/faults",
     "ndtorch/tensor_caster.h and torch/extension.h both": "the compiler's: tests/compile",
@@ -89,7 +89,7 @@ NOT_BROUGHT_ABOUT = {
 
 def test_each_remedy_of_the_page_is_applied_by_a_test():
     blocks = re.findall(r"```text\n(.*?)\n```", (ROOT / "docs/errors.md").read_text(), re.DOTALL)
-    says = [plain(text).strip(". ") for text in messages.literals(ROOT / "tests/test_remedies.cpp")
+    says = [plain(text).strip(". ") for text in messages.literals(ROOT / "tests/subjects/test_remedies.cpp")
             if len(re.findall(r"[A-Za-z]{2,}", text)) >= 3]
     # What a test says is filled in: of each part between the gaps it has some, or all of it.
     missing = []
