@@ -24,10 +24,8 @@ namespace py = pybind11;
 using policy = py::return_value_policy;
 using test::eval;
 using test::exec;
-
-py::object weak(const py::object& object) {
-  return py::module_::import("weakref").attr("ref")(object);
-}
+using test::is_true;
+using test::watched;
 
 // A class with members of every kind. `Tensor` is at::Tensor or tensor_t<>.
 template <class Tensor>
@@ -70,7 +68,7 @@ class member : public testing::Test {
 
  private:
   static py::module_ define() {
-    auto scope = py::reinterpret_steal<py::module_>(PyModule_New("members"));
+    auto scope = test::new_module();
     py::bind_vector<std::vector<Tensor>>(scope, "list", py::module_local());
     py::bind_map<std::map<std::string, Tensor>>(scope, "map", py::module_local());
     py::class_<type>(scope, "layer", py::module_local())
@@ -186,11 +184,11 @@ template <class Suite>
 void expect_freed_after(const std::string& statement) {
   SCOPED_TRACE(statement);
   py::object h = Suite::make();
-  const py::object alive = weak(h);
+  const watched object(h);
   run<Suite>(statement, h);
   h = py::object();
   py::module_::import("gc").attr("collect")();
-  EXPECT_TRUE(alive().is_none());
+  EXPECT_FALSE(object.is_alive());
 }
 
 TYPED_TEST(member, that_is_got_and_set_keeps_no_object_alive) {
@@ -233,7 +231,7 @@ TYPED_TEST(member, that_was_set_gives_the_original_array_as_its_base) {
   const py::array original = test::array("np.arange(3, dtype='f4')");
   h.attr("weight") = original;
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(py::object(h.attr("weight").attr("base")).is(original));
+    EXPECT_TRUE(test::base_of(h.attr("weight")).is(original));
     h.attr("weight") = h.attr("weight");
   }
   run<TestFixture>(
@@ -261,8 +259,7 @@ TYPED_TEST(member, is_the_same_memory_before_and_after) {
       EXPECT_EQ(after.data(), before.data());
       EXPECT_TRUE(after.writeable());
       run<TestFixture>("h.write()", h);
-      EXPECT_TRUE(
-          py::cast<bool>(eval("b[0] == a[0]", py::arg("a") = after, py::arg("b") = before)));
+      EXPECT_TRUE(is_true("b[0] == a[0]", py::arg("a") = after, py::arg("b") = before));
       TestFixture::forget();
     }
   }
@@ -274,15 +271,15 @@ TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object) {
   for (const char* name : {"view", "second_view", "view_by_methods"}) {
     SCOPED_TRACE(name);
     py::object h = TestFixture::make();
-    const py::object alive = weak(h);
+    const watched object(h);
     py::object result = h.attr(name);
-    EXPECT_TRUE(py::object(result.attr("base")).is(h));
+    EXPECT_TRUE(test::base_of(result).is(h));
     py::object slice = eval("r[1:]", py::arg("r") = result);
     h = result = py::object();
-    EXPECT_FALSE(alive().is_none());
+    EXPECT_TRUE(object.is_alive());
     EXPECT_EQ(test::text_of(slice[py::int_(0)]), "2.0");
     slice = py::object();
-    EXPECT_TRUE(alive().is_none());
+    EXPECT_FALSE(object.is_alive());
   }
 }
 
@@ -310,14 +307,14 @@ TYPED_TEST(member, on_the_objects_own_memory_that_comes_back_lets_the_object_go)
 
 TYPED_TEST(member, on_the_objects_own_memory_is_kept_by_what_it_came_back_to) {
   py::object h = TestFixture::make();
-  const py::object alive = weak(h);
+  const watched object(h);
   run<TestFixture>("h.view = h.view; h.view = h.view[:2]", h);
   py::object result = h.attr("view");
   h = py::object();
-  EXPECT_FALSE(alive().is_none());
+  EXPECT_TRUE(object.is_alive());
   EXPECT_EQ(test::text_of(result), "[1. 2.]");
   result = py::object();
-  EXPECT_TRUE(alive().is_none());
+  EXPECT_FALSE(object.is_alive());
 }
 
 TYPED_TEST(member, on_the_objects_own_memory_stays_read_only_where_it_came_back_so) {
@@ -351,24 +348,24 @@ TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_another) {
     SCOPED_TRACE(statement);
     py::object h = TestFixture::make();
     py::object part = TestFixture::make();
-    const py::object alive = weak(h);
+    const watched object(h);
     exec(statement, py::dict(py::arg("h") = h, py::arg("part") = part));
     h = py::object();
-    EXPECT_FALSE(alive().is_none());
+    EXPECT_TRUE(object.is_alive());
     part = py::object();
-    EXPECT_TRUE(alive().is_none());
+    EXPECT_FALSE(object.is_alive());
   }
 }
 
 TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_a_cast) {
   py::object h = TestFixture::make();
-  const py::object alive = weak(h);
+  const watched object(h);
   TestFixture::kept() = py::cast<TypeParam>(h.attr("view"));
   h = py::object();
-  EXPECT_FALSE(alive().is_none());
+  EXPECT_TRUE(object.is_alive());
   EXPECT_EQ(TestFixture::kept()[1].template item<float>(), 2);
   TestFixture::forget();
-  EXPECT_TRUE(alive().is_none());
+  EXPECT_FALSE(object.is_alive());
 }
 
 TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_cpp) {
@@ -378,14 +375,14 @@ TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_cpp) {
         "for _ in range(100): h.forget(h.view); h.keep(h.view)"}) {
     SCOPED_TRACE(statement);
     py::object h = TestFixture::make();
-    const py::object alive = weak(h);
+    const watched object(h);
     run<TestFixture>(statement, h);
     const bool is_kept_by_h = std::string(statement) == "h.keep_both(h.view)";
     h = py::object();
-    EXPECT_FALSE(alive().is_none());
+    EXPECT_TRUE(object.is_alive());
     TestFixture::forget();
-    if (is_kept_by_h) alive().attr("view") = test::array("np.zeros(3, 'f4')");
-    EXPECT_TRUE(alive().is_none());
+    if (is_kept_by_h) object.object().attr("view") = test::array("np.zeros(3, 'f4')");
+    EXPECT_FALSE(object.is_alive());
   }
 }
 
@@ -393,7 +390,7 @@ TYPED_TEST(member, on_the_objects_own_memory_keeps_the_object_for_cpp) {
 
 TYPED_TEST(member, that_is_undefined_is_none) {
   const py::object h = TestFixture::make();
-  EXPECT_TRUE(py::cast<bool>(eval("hasattr(h, 'undefined')", py::arg("h") = h)));
+  EXPECT_TRUE(is_true("hasattr(h, 'undefined')", py::arg("h") = h));
   EXPECT_TRUE(py::object(h.attr("undefined")).is_none());
   EXPECT_EQ(test::raised_by([&] { h.attr("undefined") = py::none(); }).type, "TypeError");
 }

@@ -22,8 +22,10 @@ namespace {
 namespace py = pybind11;
 using test::eval;
 using test::foreign_memory;
+using test::is_true;
 using test::message_of;
 using test::old_producer;
+using test::raised_by;
 using test::references;
 using test::versioned_producer;
 
@@ -189,106 +191,18 @@ TEST_P(dlpack, has_the_dtypes_of_the_table) {
   }
 }
 
-struct lie {
-  const char* name;
-  void (*tell)(foreign_memory& memory);
-  std::string (*thrown)(const std::function<void()>& function);
-  const char* text;
-};
-
-constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();
-
-const lie lies[] = {
-    {"no data", [](foreign_memory& m) { m.tensor.data = nullptr; }, &message_of<py::value_error>,
-     "its data pointer is null. Got a DLPack tensor of 2 dimensions, shape (2, 3), strides (3, 1) "
-     "elements, dtype code 2 bits 64 lanes 1, device type 1 index 0. Copy it to a plain array in "
-     "its own library first."},
-    {"no data at an offset",
-     [](foreign_memory& m) {
-       m.tensor.data = nullptr;
-       m.tensor.byte_offset = 8;
-     },
-     &message_of<py::value_error>, "its data pointer is null."},
-    {"misaligned data", [](foreign_memory& m) { m.tensor.byte_offset = 4; },
-     &message_of<py::value_error>, "the data is not aligned for its dtype."},
-    {"a complex number aligned as its parts are",
-     [](foreign_memory& m) {
-       m.tensor.dtype.code = kDLComplex;
-       m.tensor.byte_offset = 4;
-     },
-     &message_of<py::value_error>, "the data is not aligned for its dtype."},
-    {"no shape", [](foreign_memory& m) { m.tensor.shape = nullptr; }, &message_of<py::value_error>,
-     "the shape is missing. Got a DLPack tensor of 2 dimensions, shape ?, strides ?, dtype"},
-    {"too many dimensions", [](foreign_memory& m) { m.tensor.ndim = 65; },
-     &message_of<py::value_error>,
-     "number of dimensions must be within [0, 64]. Got a DLPack tensor of 65 dimensions, shape ?"},
-    {"negative number of dimensions", [](foreign_memory& m) { m.tensor.ndim = -1; },
-     &message_of<py::value_error>, "number of dimensions must be within [0, 64]."},
-    {"largest number of dimensions",
-     [](foreign_memory& m) { m.tensor.ndim = std::numeric_limits<std::int32_t>::max(); },
-     &message_of<py::value_error>, "number of dimensions must be within [0, 64]."},
-    {"negative size", [](foreign_memory& m) { m.sizes[1] = -3; }, &message_of<py::value_error>,
-     "a size is negative. Got a DLPack tensor of 2 dimensions, shape (2, -3)"},
-    {"sizes that overflow", [](foreign_memory& m) { m.sizes = {huge, huge}; },
-     &message_of<py::value_error>, "it spans more bytes than there can be."},
-    {"sizes that overflow beside one of 0",
-     [](foreign_memory& m) {
-       m.tensor.ndim = 3;
-       m.sizes = {huge, 0, huge};
-       m.tensor.shape = m.sizes.data();
-       m.tensor.strides = nullptr;
-     },
-     &message_of<py::value_error>, "it spans more bytes than there can be."},
-    {"bytes that overflow", [](foreign_memory& m) { m.sizes = {1, huge / 4}; },
-     &message_of<py::value_error>, "it spans more bytes than there can be."},
-    {"strides that overflow", [](foreign_memory& m) { m.strides = {huge / 2, 1}; },
-     &message_of<py::value_error>, "it spans more bytes than there can be."},
-    {"negative stride", [](foreign_memory& m) { m.strides = {3, -1}; },
-     &message_of<py::value_error>,
-     "At least one stride is negative, and LibTorch has no such tensors. Got a DLPack tensor of 2 "
-     "dimensions, shape (2, 3), strides (3, -1) elements"},
-    {"unknown dtype code", [](foreign_memory& m) { m.tensor.dtype.code = 200; },
-     &message_of<py::type_error>,
-     "can't convert this DLPack dtype. The only supported types are: float64"},
-    {"opaque handles", [](foreign_memory& m) { m.tensor.dtype.code = kDLOpaqueHandle; },
-     &message_of<py::type_error>, "dtype code 3 bits 64 lanes 1"},
-    {"a dtype of another size", [](foreign_memory& m) { m.tensor.dtype.bits = 128; },
-     &message_of<py::type_error>, "dtype code 2 bits 128 lanes 1"},
-    {"elements of 4 bits", [](foreign_memory& m) { m.tensor.dtype = {kDLInt, 4, 1}; },
-     &message_of<py::type_error>, "dtype code 0 bits 4 lanes 1"},
-    {"lanes", [](foreign_memory& m) { m.tensor.dtype = {kDLFloat, 32, 2}; },
-     &message_of<py::type_error>,
-     "dtype code 2 bits 32 lanes 2, device type 1 index 0. Convert the data to one of these "
-     "first."},
-    {"no lanes", [](foreign_memory& m) { m.tensor.dtype.lanes = 0; }, &message_of<py::type_error>,
-     "lanes 0"},
-    {"a device that LibTorch lacks", [](foreign_memory& m) { m.tensor.device = {kDLOpenCL, 0}; },
-     &message_of<py::type_error>,
-     "LibTorch has no such device. Got a DLPack tensor of 2 dimensions, shape (2, 3), strides (3, "
-     "1) elements, dtype code 2 bits 64 lanes 1, device type 4 index 0. Copy the data to the CPU "
-     "first."},
-    {"an unknown device",
-     [](foreign_memory& m) { m.tensor.device = {static_cast<DLDeviceType>(99), 0}; },
-     &message_of<py::type_error>, "LibTorch has no such device."},
-    {"a negative device index", [](foreign_memory& m) { m.tensor.device = {kDLExtDev, -1}; },
-     &message_of<py::type_error>, "device type 12 index -1"},
-    // Cut to 8 bits, it would be device 0.
-    {"a large device index", [](foreign_memory& m) { m.tensor.device = {kDLExtDev, 256}; },
-     &message_of<py::type_error>, "device type 12 index 256"},
-    {"a device that is not there", [](foreign_memory& m) { m.tensor.device = {kDLMAIA, 0}; },
-     &message_of<std::runtime_error>, "this LibTorch has no device maia:0."},
-};
-
 TEST_P(dlpack, that_lies_is_found_out_and_given_back) {
   const auto functions = {+[](py::handle object) { ndtorch::as_tensor(object); },
                           +[](py::handle object) { ndtorch::tensor(object); }};
-  for (const lie& one : lies) {
+  for (const test::dlpack_lie& one : test::dlpack_lies) {
     SCOPED_TRACE(one.name);
     foreign_memory memory;
     const py::object liar = GetParam().object_on(memory);
     one.tell(memory);
     for (const auto function : functions) {
-      EXPECT_CONTAINS(one.thrown([&] { function(liar); }), one.text);
+      const test::python_error raised = raised_by([&] { function(liar); });
+      EXPECT_EQ(raised.type, one.type);
+      EXPECT_CONTAINS(raised.text, one.text);
     }
     EXPECT_GE(memory.made, 2);
     EXPECT_EQ(memory.deleted, memory.made);
@@ -381,13 +295,15 @@ TEST_P(dlpack_capsule, that_is_refused_stays_as_it_was) {
   const auto functions = {+[](py::handle object) { ndtorch::as_tensor(object); },
                           +[](py::handle object) { ndtorch::tensor(object); },
                           +[](py::handle object) { ndtorch::tensor(py::make_tuple(object)); }};
-  for (const lie& one : lies) {
+  for (const test::dlpack_lie& one : test::dlpack_lies) {
     SCOPED_TRACE(one.name);
     foreign_memory memory;
     one.tell(memory);
     py::object liar = (memory.*GetParam().make)();
     for (const auto function : functions) {
-      EXPECT_CONTAINS(one.thrown([&] { function(liar); }), one.text);
+      const test::python_error raised = raised_by([&] { function(liar); });
+      EXPECT_EQ(raised.type, one.type);
+      EXPECT_CONTAINS(raised.text, one.text);
       EXPECT_EQ(references(liar), 1);
     }
     EXPECT_STREQ(PyCapsule_GetName(liar.ptr()), GetParam().text);
@@ -430,7 +346,7 @@ TEST_P(dlpack_capsule, stays_as_it_was_where_an_argument_refuses_it) {
 
 TEST_P(dlpack_capsule, is_taken_when_the_function_is_called_with_it) {
   using ndtorch::tensor_t;
-  auto module = py::reinterpret_steal<py::module_>(PyModule_New("calls"));
+  auto module = test::new_module();
   // Each of the first two takes the capsule, and refuses what comes with it.
   module.def("f", [](const tensor_t<>&, const tensor_t<float>&) { return 1; });
   module.def("f", [](const tensor_t<const float>&, int) { return 2; });
@@ -454,7 +370,7 @@ TEST_P(dlpack_capsule, is_taken_when_the_function_is_called_with_it) {
 }
 
 TEST_P(dlpack_capsule, is_left_by_a_call_that_fails_and_says_why) {
-  auto module = py::reinterpret_steal<py::module_>(PyModule_New("calls"));
+  auto module = test::new_module();
   module.def("f", [](const ndtorch::tensor_t<float>&) {});
   module.def("f", [](const ndtorch::tensor_t<const double, ndtorch::ndim<2>>&, int) {});
   ndtorch::explain_mismatches(module, "f");
@@ -553,7 +469,7 @@ void expect_copy_on_write(foreign_memory& memory, const py::object& object) {
   EXPECT_EQ(tensor[0][0].item<double>(), 11);
   EXPECT_TRUE(ndtorch::numpy(tensor).writeable());
   EXPECT_EQ(memory.deleted, 0) << "the array still reads it";
-  EXPECT_TRUE(py::cast<bool>(eval("a[0, 0] == 10", py::arg("a") = array)));
+  EXPECT_TRUE(is_true("a[0, 0] == 10", py::arg("a") = array));
 }
 
 TEST_P(dlpack, that_is_read_only_is_copied_by_the_first_write) {

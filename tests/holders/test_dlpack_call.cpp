@@ -17,9 +17,8 @@ using test::message_of;
 using test::old_producer;
 using test::producer;
 using test::references;
+using test::text_of;
 using test::versioned_producer;
-
-std::string text_of(py::handle object) { return py::str(object); }
 
 TEST(dlpack_call, names_the_newest_version_that_is_known) {
   foreign_memory memory;

@@ -18,14 +18,11 @@ namespace py = pybind11;
 using ndtorch::tensor_t;
 using test::array;
 using test::eval;
+using test::is_true;
 using test::message_of;
 using test::python_error;
 using test::raised_by;
 using test::references;
-
-bool is_true(const std::string& expression, py::handle x) {
-  return eval(expression, py::arg("x") = x).cast<bool>();
-}
 
 // ----- buffers
 
@@ -182,11 +179,7 @@ TEST(as_tensor_of_a_buffer, keeps_the_buffer_exported) {
       at::Tensor tensor = ndtorch::as_tensor(source);
       const auto changes = [&, code = change] { eval(code, py::arg("x") = source); };
       EXPECT_EQ(raised_by(changes).type, "BufferError");
-      if (with_gil) {
-        tensor.reset();
-      } else {
-        test::on_thread_without_gil([&] { tensor.reset(); });
-      }
+      test::drop(tensor, with_gil);
       EXPECT_NO_THROW(changes());
     }
   }

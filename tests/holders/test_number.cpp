@@ -26,6 +26,7 @@ using test::eval;
 using test::expect_as_torch;
 using test::expect_elements;
 using test::expect_starts_with;
+using test::is_true;
 using test::message_of;
 using test::references;
 using test::refusal_of;
@@ -46,7 +47,7 @@ TEST(numbers, of_numpy_keep_their_dtype) {
     const py::array one =
         test::array("np.ones((), d)", py::arg("d") = ndtorch::numpy_dtype(entry.scalar_type));
     const py::object scalar = eval("one[()]", py::arg("one") = one);
-    ASSERT_TRUE(py::cast<bool>(eval("isinstance(x, np.generic)", py::arg("x") = scalar)));
+    ASSERT_TRUE(is_true("isinstance(x, np.generic)", py::arg("x") = scalar));
     expect_elements(ndtorch::tensor(scalar), one);
     expect_elements(ndtorch::as_tensor(scalar), one);
     expect_elements(ndtorch::tensor(eval("[x, x]", py::arg("x") = scalar)),
@@ -253,11 +254,10 @@ TEST(numbers, of_others_are_taken_with_a_dtype_as_by_torch) {
           for (const at::Tensor& ours :
                {ndtorch::tensor(data, type), ndtorch::as_tensor(data, type)}) {
             EXPECT_TRUE(
-                eval("repr(torch.from_numpy(o).tolist() if o.dtype != 'V2' else t) == repr(t)",
-                     py::arg("o") =
-                         ndtorch::to_numpy(type == at::kBFloat16 ? ours.to(at::kFloat) : ours),
-                     py::arg("t") = theirs)
-                    .cast<bool>());
+                is_true("repr(torch.from_numpy(o).tolist() if o.dtype != 'V2' else t) == repr(t)",
+                        py::arg("o") =
+                            ndtorch::to_numpy(type == at::kBFloat16 ? ours.to(at::kFloat) : ours),
+                        py::arg("t") = theirs));
           }
         } else {
           const test::python_error raised = test::raised_by([&] { ndtorch::tensor(data, type); });
@@ -306,7 +306,7 @@ TEST(numbers, of_others_that_are_no_ints_say_so) {
 }
 
 TEST(numbers, of_others_choose_the_overload_that_holds_them) {
-  auto module = py::reinterpret_steal<py::module_>(PyModule_New("calls"));
+  auto module = test::new_module();
   module.def("f", [](const ndtorch::tensor_t<const std::int64_t>&) { return "int64"; });
   module.def("f", [](const ndtorch::tensor_t<const double>&) { return "double"; });
   module.def(

@@ -16,21 +16,15 @@
 namespace {
 
 namespace py = pybind11;
+using test::address_of;
 using test::array;
 using test::eval;
 using test::facts_of;
+using test::is_true;
 using test::python_error;
 using test::raised_by;
 using test::raised_by_python;
 using test::references;
-
-bool is_true(const std::string& expression, py::handle x) {
-  return eval(expression, py::arg("x") = x).cast<bool>();
-}
-
-std::uintptr_t address_of(py::handle torch_tensor) {
-  return torch_tensor.attr("data_ptr")().cast<std::uintptr_t>();
-}
 
 const char* const torch_tensors[] = {
     "torch.arange(6.)",
@@ -56,7 +50,7 @@ TEST(as_tensor_of_torch, is_the_same_tensor_on_the_same_memory) {
     const py::object theirs = eval(expression);
     const at::Tensor ours = ndtorch::as_tensor(theirs);
     EXPECT_EQ(facts_of(ours), facts_of(theirs));
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()), address_of(theirs));
+    EXPECT_EQ(address_of(ours), address_of(theirs));
     if (ours.numel() == 0) continue;
     theirs.attr("zero_")();
     EXPECT_EQ(ours.count_nonzero().item<std::int64_t>(), 0);
@@ -73,7 +67,7 @@ TEST(as_tensor_of_torch, has_every_dtype) {
     const at::Tensor ours = ndtorch::as_tensor(theirs);
     EXPECT_EQ(ours.scalar_type(), entry.scalar_type);
     EXPECT_EQ(facts_of(ours), facts_of(theirs));
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()), address_of(theirs));
+    EXPECT_EQ(address_of(ours), address_of(theirs));
   }
 }
 
@@ -81,7 +75,7 @@ TEST(as_tensor_of_torch, copies_where_another_dtype_is_wanted) {
   const py::object theirs = eval("torch.arange(6.)");
   const at::Tensor ours = ndtorch::as_tensor(theirs, at::kLong);
   EXPECT_EQ(facts_of(ours), facts_of(eval("torch.arange(6)")));
-  EXPECT_NE(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()), address_of(theirs));
+  EXPECT_NE(address_of(ours), address_of(theirs));
   EXPECT_EQ(ndtorch::as_tensor(theirs, at::TensorOptions(at::kFloat).device(at::kCPU)).data_ptr(),
             ndtorch::as_tensor(theirs).data_ptr())
       << "what is there already";
@@ -92,7 +86,7 @@ TEST(as_tensor_of_torch, may_require_a_gradient_of_its_own) {
   const at::Tensor ours = ndtorch::as_tensor(theirs, at::TensorOptions().requires_grad(true));
   EXPECT_TRUE(ours.requires_grad() && ours.is_leaf());
   EXPECT_FALSE(is_true("x.requires_grad", theirs));
-  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()), address_of(theirs));
+  EXPECT_EQ(address_of(ours), address_of(theirs));
 }
 
 TEST(tensor_of_torch, always_copies) {
@@ -103,7 +97,7 @@ TEST(tensor_of_torch, always_copies) {
     EXPECT_EQ(facts_of(ours),
               facts_of(eval("torch.clone(torch.Tensor.detach(x))", py::arg("x") = theirs)));
     if (ours.numel() > 0) {
-      EXPECT_NE(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()), address_of(theirs));
+      EXPECT_NE(address_of(ours), address_of(theirs));
     }
     EXPECT_EQ(ndtorch::Tensor(theirs).scalar_type(), at::kFloat);
     EXPECT_EQ(ndtorch::tensor<double>(theirs).scalar_type(), at::kDouble);
@@ -157,7 +151,7 @@ TEST(as_tensor_of_torch, shares_what_requires_grad_while_gradients_are_disabled_
   const c10::AutoGradMode disabled(false);
   const at::Tensor ours = ndtorch::as_tensor(theirs);
   EXPECT_FALSE(ours.requires_grad());
-  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()), address_of(theirs));
+  EXPECT_EQ(address_of(ours), address_of(theirs));
   EXPECT_EQ(theirs.attr("numpy")().attr("ctypes").attr("data").cast<std::uintptr_t>(),
             address_of(theirs));
 }
@@ -184,7 +178,8 @@ const refused_tensor refused_tensors[] = {
     {"torch._efficientzerotensor(3)", "RuntimeError",
      "can't share the memory of a ZeroTensor, which has none. Use Tensor.clone() first."},
     {"[t := torch.ones(3), t.untyped_storage().resize_(0)][0]", "RuntimeError",
-     "can't export a tensor without memory. Got a torch.Tensor of shape (3,), which needs 12 bytes, "
+     "can't export a tensor without memory. Got a torch.Tensor of shape (3,), which needs 12 "
+     "bytes, "
      "and its storage has 0. Give it the memory back first, with "},
     {"torch.ones(2, device='meta')", "TypeError",
      "can't share the memory of a meta tensor, which has none. Make one with data first, for "
@@ -266,11 +261,7 @@ TEST(as_tensor_of_torch, keeps_the_memory) {
     theirs.release().dec_ref();
     EXPECT_EQ(references(memory), 2);
     EXPECT_EQ(ours.sum().item<double>(), 15);
-    if (with_gil) {
-      ours.reset();
-    } else {
-      test::on_thread_without_gil([&] { ours.reset(); });
-    }
+    test::drop(ours, with_gil);
     EXPECT_EQ(references(memory), 1);
   }
 }

@@ -10,62 +10,33 @@
 #include <utility>
 #include <vector>
 
+#include "support/dtypes.h"
 #include "support/support.h"
 
 namespace {
 
 namespace py = pybind11;
+using test::built_in_dtypes;
 using test::eval;
 using test::message_of;
 
-struct dtype_pair {
-  const char* name;  // as NumPy and torch both spell it
-  at::ScalarType type;
-};
+py::object numpy_name(const std::string& name) {
+  return eval("np.dtype(name)", py::arg("name") = name);
+}
 
-// Written out once more, so that a slip in the library's own table shows.
-constexpr dtype_pair built_in[] = {
-    {"bool", at::ScalarType::Bool},
-    {"int8", at::ScalarType::Char},
-    {"int16", at::ScalarType::Short},
-    {"int32", at::ScalarType::Int},
-    {"int64", at::ScalarType::Long},
-    {"uint8", at::ScalarType::Byte},
-    {"uint16", at::ScalarType::UInt16},
-    {"uint32", at::ScalarType::UInt32},
-    {"uint64", at::ScalarType::UInt64},
-    {"float16", at::ScalarType::Half},
-    {"float32", at::ScalarType::Float},
-    {"float64", at::ScalarType::Double},
-    {"complex64", at::ScalarType::ComplexFloat},
-    {"complex128", at::ScalarType::ComplexDouble},
-};
-
-constexpr dtype_pair of_ml_dtypes[] = {
-    {"bfloat16", at::ScalarType::BFloat16},
-    {"float8_e4m3fn", at::ScalarType::Float8_e4m3fn},
-    {"float8_e4m3fnuz", at::ScalarType::Float8_e4m3fnuz},
-    {"float8_e5m2", at::ScalarType::Float8_e5m2},
-    {"float8_e5m2fnuz", at::ScalarType::Float8_e5m2fnuz},
-    {"float8_e8m0fnu", at::ScalarType::Float8_e8m0fnu},
-    {"complex32", at::ScalarType::ComplexHalf},
-};
-
-py::object numpy_name(const char* name) { return eval("np.dtype(name)", py::arg("name") = name); }
-
-py::object ml_dtypes_name(const char* name) {
+py::object ml_dtypes_name(const std::string& name) {
   return eval("np.dtype(getattr(ml_dtypes, name))", py::arg("name") = name);
 }
 
 TEST(scalar_type, knows_every_built_in_dtype) {
-  for (const auto& [name, type] : built_in) {
+  for (const auto& [name, type] : built_in_dtypes) {
     SCOPED_TRACE(name);
     EXPECT_EQ(ndtorch::scalar_type(numpy_name(name)), type);
   }
 }
 
 TEST(scalar_type, knows_every_torch_dtype_of_ml_dtypes) {
-  for (const auto& [name, type] : of_ml_dtypes) {
+  for (const auto& [name, type] : test::ml_dtypes) {
     SCOPED_TRACE(name);
     EXPECT_EQ(ndtorch::scalar_type(ml_dtypes_name(name)), type);
   }
@@ -149,8 +120,8 @@ TEST(scalar_type, refuses_what_torch_lacks_and_lists_what_there_is) {
         << message;
     EXPECT_CONTAINS(message, "Got dtype " + std::string(text) + ".");
     EXPECT_CONTAINS(message, "Convert the data to one of these first");
-    for (const auto& [name, _] : built_in) EXPECT_CONTAINS(message, name);
-    for (const auto& [name, _] : of_ml_dtypes) EXPECT_CONTAINS(message, name);
+    for (const auto& [name, _] : built_in_dtypes) EXPECT_CONTAINS(message, name);
+    for (const auto& [name, _] : test::ml_dtypes) EXPECT_CONTAINS(message, name);
   }
 }
 
@@ -196,21 +167,21 @@ class Interrupting:
 }
 
 TEST(numpy_dtype, gives_numpys_own_object_for_every_built_in_type) {
-  for (const auto& [name, type] : built_in) {
+  for (const auto& [name, type] : built_in_dtypes) {
     SCOPED_TRACE(name);
     EXPECT_TRUE(ndtorch::numpy_dtype(type).is(numpy_name(name)));
   }
 }
 
 TEST(numpy_dtype, gives_the_dtypes_of_ml_dtypes) {
-  for (const auto& [name, type] : of_ml_dtypes) {
+  for (const auto& [name, type] : test::ml_dtypes) {
     SCOPED_TRACE(name);
     EXPECT_TRUE(ndtorch::numpy_dtype(type).equal(ml_dtypes_name(name)));
   }
 }
 
 TEST(numpy_dtype, agrees_with_what_torch_exports) {
-  for (const auto& [name, type] : built_in) {
+  for (const auto& [name, type] : built_in_dtypes) {
     SCOPED_TRACE(name);
     const py::object exported =
         eval("torch.zeros(1, dtype=getattr(torch, name)).numpy().dtype", py::arg("name") = name);
@@ -232,7 +203,7 @@ TEST(numpy_dtype, is_undone_by_scalar_type_for_every_type_or_throws) {
     }
     EXPECT_EQ(PyErr_Occurred(), nullptr);
   }
-  EXPECT_EQ(known, std::size(built_in) + std::size(of_ml_dtypes));
+  EXPECT_EQ(known, test::all_dtypes().size());
 }
 
 TEST(numpy_dtype, names_the_remedy_for_what_numpy_lacks) {
@@ -268,11 +239,11 @@ TEST(numpy_dtype, gives_a_reference_that_ends_with_it) {
 
 TEST(without_ml_dtypes, its_dtypes_are_a_type_error_that_says_what_to_install) {
   const test::import_replaced missing("ml_dtypes", py::none());
-  for (const dtype_pair& one : of_ml_dtypes) {
+  for (const test::named_dtype& one : test::ml_dtypes) {
     SCOPED_TRACE(one.name);
     const std::string message = message_of<py::type_error>([&] { ndtorch::numpy_dtype(one.type); });
     EXPECT_CONTAINS(message, "Got unsupported ScalarType");
-    EXPECT_CONTAINS(message, "NumPy has no " + std::string(one.name) + " of its own");
+    EXPECT_CONTAINS(message, "NumPy has no " + one.name + " of its own");
     EXPECT_CONTAINS(message, "pip install --upgrade ml_dtypes");
     EXPECT_CONTAINS(message, "ndtorch::to_numpy<float>(tensor)");
   }
@@ -301,36 +272,12 @@ module.__getattr__ = fail
 TEST(without_ml_dtypes, all_other_dtypes_work) {
   const py::object bfloat16 = ml_dtypes_name("bfloat16");
   const test::import_replaced missing("ml_dtypes", py::none());
-  for (const auto& [name, type] : built_in) {
+  for (const auto& [name, type] : built_in_dtypes) {
     SCOPED_TRACE(name);
     EXPECT_EQ(ndtorch::scalar_type(ndtorch::numpy_dtype(type)), type);
   }
   // A dtype object that is there already is known without the package.
   EXPECT_EQ(ndtorch::scalar_type(bfloat16), at::kBFloat16);
-}
-
-TEST(dtype_functions, say_so_where_the_gil_is_missing) {
-#ifdef NDEBUG
-  GTEST_SKIP() << "only debug builds check";
-#else
-  const py::object dtype = numpy_name("float32");
-  std::string of_scalar_type;
-  std::string of_numpy_dtype;
-  test::on_thread_without_gil([&] {
-    try {
-      ndtorch::scalar_type(dtype);
-    } catch (const std::runtime_error& error) {
-      of_scalar_type = error.what();
-    }
-    try {
-      ndtorch::numpy_dtype(at::kFloat);
-    } catch (const std::runtime_error& error) {
-      of_numpy_dtype = error.what();
-    }
-  });
-  EXPECT_CONTAINS(of_scalar_type, "ndtorch::scalar_type was called without the GIL: take it first");
-  EXPECT_CONTAINS(of_numpy_dtype, "ndtorch::numpy_dtype was called without the GIL: take it first");
-#endif
 }
 
 }  // namespace

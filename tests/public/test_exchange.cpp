@@ -2,13 +2,11 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/dlpack.h>
 #include <ATen/ops/_efficientzerotensor.h>
-#include <ATen/ops/_nested_tensor_from_tensor_list.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/complex.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/imag.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/quantize_per_tensor.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/util/intrusive_ptr.h>
 #include <ndtorch/exchange.h>
@@ -21,31 +19,23 @@
 #include <vector>
 
 #include "support/arrays.h"
+#include "support/exports.h"
 #include "support/oracle.h"
 #include "support/support.h"
 
 namespace {
 
 namespace py = pybind11;
+using test::address_of;
 using test::array;
 using test::eval;
 using test::facts_of;
 using test::import_replaced;
+using test::is_true;
 using test::message_of;
 using test::python_error;
 using test::raised_by;
 using test::references;
-
-bool is_true(const std::string& expression, py::handle x) {
-  return eval(expression, py::arg("x") = x).cast<bool>();
-}
-
-std::uintptr_t address_of(py::handle torch_tensor) {
-  return torch_tensor.attr("data_ptr")().cast<std::uintptr_t>();
-}
-std::uintptr_t address_of(const at::Tensor& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr());
-}
 
 // ----- to_torch
 
@@ -135,11 +125,7 @@ TEST(to_torch, keeps_the_memory_wherever_it_dies) {
     tensor = ndtorch::as_tensor(theirs);
     theirs = py::none();
     EXPECT_EQ(references(source), 2);
-    if (with_gil) {
-      tensor.reset();
-    } else {
-      test::on_thread_without_gil([&] { tensor.reset(); });
-    }
+    test::drop(tensor, with_gil);
     test::wait_for_drops();  // PyTorch gives the GIL up where a torch.Tensor dies
     EXPECT_EQ(references(source), 1);
   }
@@ -578,11 +564,11 @@ const refused_tensor refused_tensors[] = {
     {"sparse", [] { return at::ones({2}).to_sparse(); },
      "Can't export tensors with layout other than torch.strided. Got layout Sparse: use "
      "Tensor.to_dense() first."},
-    {"nested", [] { return at::_nested_tensor_from_tensor_list({at::ones({2}), at::ones({3})}); },
+    {"nested", [] { return test::nested(); },
      "Can't export nested tensors. Use Tensor.to_padded_tensor(0) or Tensor.unbind() first."},
     {"zero", [] { return at::_efficientzerotensor({2}); },
      "Can't export a ZeroTensor, which has no memory. Use tensor.clone() first."},
-    {"quantized", [] { return at::quantize_per_tensor(at::ones({2}), 1, 0, at::kQInt8); },
+    {"quantized", [] { return test::quantized(); },
      "Got unsupported ScalarType QInt8. DLPack has no such dtype: call tensor.dequantize() or "
      "tensor.int_repr() first."},
     {"of half bytes", [] { return at::ones({2}, at::kByte).view(at::ScalarType::UInt4); },
@@ -610,12 +596,6 @@ TEST(exporting, refuses_what_dlpack_can_not_say) {
     EXPECT_EQ(message_of<py::type_error>([&] { function(at::Tensor()); }),
               "can't export an undefined tensor. Give it a value first; at::Tensor() has none.");
   }
-}
-
-TEST(exporting, needs_the_gil) {
-  const at::Tensor tensor = at::ones({2});
-  test::expect_gil_message("to_torch", [&] { ndtorch::to_torch(tensor); });
-  test::expect_gil_message("to_dlpack", [&] { ndtorch::to_dlpack(tensor); });
 }
 
 }  // namespace

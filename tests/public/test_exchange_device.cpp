@@ -95,11 +95,7 @@ TEST_P(exchange_device, memory_lives_until_the_last_user_goes) {
     EXPECT_EQ(inverted::live_blocks(), before + 1);
     theirs = py::none();
     EXPECT_EQ(sum_of(tensor), 15);
-    if (with_gil) {
-      tensor.reset();
-    } else {
-      test::on_thread_without_gil([&] { tensor.reset(); });
-    }
+    test::drop(tensor, with_gil);
     EXPECT_EQ(inverted::live_blocks(), before);
   }
 }

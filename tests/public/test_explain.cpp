@@ -1,12 +1,9 @@
 // ndtorch/explain.h
 #include <ATen/FunctionalTensorWrapper.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/_add_batch_dim.h>
 #include <ATen/ops/_efficientzerotensor.h>
-#include <ATen/ops/_nested_tensor_from_tensor_list.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/quantize_per_tensor.h>
 #include <ndtorch/explain.h>
 
 #include <algorithm>
@@ -19,6 +16,7 @@
 #include <vector>
 
 #include "support/arrays.h"
+#include "support/exports.h"
 #include "support/support.h"
 
 namespace {
@@ -203,7 +201,7 @@ void expect_says(const std::string& text, const std::string& function, const voi
 
 TEST(explain, says_of_a_tensor_what_numpy_and_to_numpy_do) {
   const auto freed = [](const at::Tensor& tensor) {
-    at::native::resize_bytes_nocuda(tensor.storage(), c10::SymInt(0));
+    test::free_storage(tensor);
     return tensor;
   };
   at::Tensor grown_in_vain = ndtorch::from_numpy(array("np.zeros(3)"));
@@ -220,8 +218,8 @@ TEST(explain, says_of_a_tensor_what_numpy_and_to_numpy_do) {
       {"neg", at::ones({2}, at::kComplexFloat)._neg_view()},
       {"zeros without memory", at::_efficientzerotensor({3}, at::kFloat)},
       {"sparse", at::ones({2, 2}).to_sparse()},
-      {"nested", at::_nested_tensor_from_tensor_list({at::ones({3}), at::ones({2})})},
-      {"quantized", at::quantize_per_tensor(at::ones(3), 1, 0, at::kQInt8)},
+      {"nested", test::nested()},
+      {"quantized", test::quantized()},
       {"bits", at::empty({3}, at::ScalarType::Bits8)},
       {"bfloat16", at::ones({3}, at::kBFloat16)},
       {"meta", at::empty({2}, at::kMeta)},

@@ -2,11 +2,9 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_add_batch_dim.h>
 #include <ATen/ops/_efficientzerotensor.h>
-#include <ATen/ops/_nested_tensor_from_tensor_list.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/imag.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/quantize_per_tensor.h>
 #include <c10/core/InferenceMode.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/to_numpy.h>
@@ -27,8 +25,10 @@ using test::complex_numbers;
 using test::eval;
 using test::expect_as_in_pytorch;
 using test::message_of;
+using test::of_dims;
 using test::py_complex;
 using test::python_error;
+using test::quantized;
 using test::raised_by;
 using test::raised_by_python;
 using test::references;
@@ -37,15 +37,9 @@ using conversion = py::array (*)(const at::Tensor&);
 const std::vector<conversion> conversions = {&ndtorch::numpy, &ndtorch::to_numpy,
                                              &ndtorch::to_numpy<double>};
 
-at::Tensor quantized(at::ScalarType type) {
-  return at::quantize_per_tensor(at::ones(3), 1, 0, type);
-}
-
 std::string py_quantized(const std::string& type) {
   return "torch.quantize_per_tensor(torch.ones(3), 1, 0, torch." + type + ")";
 }
-
-at::Tensor of_dims(std::size_t ndim) { return at::ones(std::vector<std::int64_t>(ndim, 1)); }
 
 // What PyTorch refuses too, and the part of the text that names the remedy.
 struct refused_case {
@@ -151,7 +145,7 @@ TEST(numpy, throws_pybind11s_types_in_cpp) {
 
 // PyTorch has no undefined tensors in Python, and fails an internal check on nested ones.
 TEST(numpy, refuses_undefined_and_nested_tensors) {
-  const at::Tensor nested = at::_nested_tensor_from_tensor_list({at::ones({3}), at::ones({2})});
+  const at::Tensor nested = test::nested();
   for (const conversion convert : conversions) {
     const std::string undefined = message_of<py::type_error>([&] { convert(at::Tensor()); });
     EXPECT_CONTAINS(undefined, "can't convert an undefined tensor to numpy");
@@ -232,24 +226,6 @@ TEST(numpy, takes_a_tensor_that_requires_grad_while_gradients_are_off) {
                   .attr("writeable")
                   .cast<bool>())
       << "as in PyTorch";
-}
-
-TEST(numpy, says_that_the_gil_is_missing) {
-#ifdef NDEBUG
-  GTEST_SKIP() << "only debug builds check";
-#else
-  const at::Tensor tensor = at::ones({3});
-  test::on_thread_without_gil([&] {
-    for (const conversion convert : conversions) {
-      try {
-        convert(tensor);
-        ADD_FAILURE() << "nothing was thrown";
-      } catch (const std::runtime_error& error) {
-        EXPECT_CONTAINS(error.what(), "numpy was called without the GIL: take it first");
-      }
-    }
-  });
-#endif
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "support/arrays.h"
+#include "support/dtypes.h"
 #include "support/support.h"
 
 namespace {
@@ -23,6 +24,7 @@ using test::at_the_same_address;
 using test::eval;
 using test::expect_starts_with;
 using test::expect_view;
+using test::is_true;
 using test::message_of;
 using test::refusal_of;
 
@@ -235,21 +237,8 @@ TEST(from_numpy, refuses_a_masked_array_with_masked_values) {
   }
 }
 
-using element_types =
-    std::tuple<bool, std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t,
-               std::uint16_t, std::uint32_t, std::uint64_t, c10::Half, float, double,
-               std::complex<float>, c10::complex<float>, std::complex<double>, c10::BFloat16,
-               c10::Float8_e4m3fn, c10::Float8_e4m3fnuz, c10::Float8_e5m2, c10::Float8_e5m2fnuz,
-               c10::Float8_e8m0fnu, c10::complex<c10::Half>, long, long long, unsigned long long>;
-
-// Calls `function` with a zero of each type.
-template <class Function>
-void for_each_type(Function&& function) {
-  std::apply([&](auto... zero) { (function(zero), ...); }, element_types());
-}
-
 TEST(from_numpy_of_T, takes_arrays_of_its_dtype_and_no_other) {
-  for_each_type([](auto zero) {
+  test::for_each_element_type([](auto zero) {
     using T = decltype(zero);
     const std::string expected = ndtorch::detail::find_dtype(ndtorch::scalar_type_of_v<T>)->name;
     for (const dtype_entry& entry : dtypes) {
@@ -339,7 +328,7 @@ TEST(on_read_only_warn, warns_as_torch_does_and_gives_a_plain_view) {
   expect_view(tensor, source);
   tensor.fill_(1);  // into the array, as the warning says
   EXPECT_TRUE(at_the_same_address(tensor, source));
-  EXPECT_TRUE(py::cast<bool>(eval("(a == 1).all()", py::arg("a") = source)));
+  EXPECT_TRUE(is_true("(a == 1).all()", py::arg("a") = source));
 }
 
 TEST(on_read_only_warn, throws_the_warning_where_python_makes_it_an_error) {
@@ -399,12 +388,6 @@ TEST(on_read_only, does_not_come_before_the_checks_of_the_array) {
     });
     EXPECT_EQ(caught.size(), 0U);
   }
-}
-
-TEST(from_numpy, says_so_where_the_gil_is_missing) {
-  const py::array source = array("np.zeros(3, 'f4')");
-  test::expect_gil_message("from_numpy", [&] { ndtorch::from_numpy(source); });
-  test::expect_gil_message("from_numpy", [&] { ndtorch::from_numpy<float>(source); });
 }
 
 }  // namespace

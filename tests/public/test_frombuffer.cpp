@@ -17,15 +17,12 @@ namespace py = pybind11;
 using test::caught;
 using test::eval;
 using test::facts_of;
+using test::is_true;
 using test::message_of;
 using test::outcome;
 using test::python_error;
 using test::raised_by;
 using test::references;
-
-bool is_true(const std::string& expression, py::handle x) {
-  return eval(expression, py::arg("x") = x).cast<bool>();
-}
 
 const char* const buffers[] = {
     "b'abcdefghijkl'",
@@ -129,11 +126,7 @@ TEST(frombuffer, keeps_the_buffer_exported_as_long_as_the_tensor_lives) {
   for (const bool with_gil : {true, false}) {
     at::Tensor tensor = ndtorch::frombuffer(source, at::kInt);
     EXPECT_EQ(raised_by([&] { source.attr("append")(1); }).type, "BufferError");
-    if (with_gil) {
-      tensor.reset();
-    } else {
-      test::on_thread_without_gil([&] { tensor.reset(); });
-    }
+    test::drop(tensor, with_gil);
     source.attr("append")(1);
     source.attr("pop")();
   }
@@ -168,10 +161,6 @@ TEST(frombuffer, raises_what_the_buffer_raises) {
       [] { ndtorch::frombuffer(eval("[m := memoryview(b'abc'), m.release()][0]"), at::kByte); });
   EXPECT_EQ(raised.type, "ValueError");
   EXPECT_EQ(raised.text, "operation forbidden on released memoryview object");
-}
-
-TEST(frombuffer, needs_the_gil) {
-  test::expect_gil_message("frombuffer", [] { ndtorch::frombuffer(py::handle(), at::kByte); });
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
@@ -17,6 +16,7 @@
 namespace {
 
 namespace py = pybind11;
+using test::address_of;
 using test::eval;
 using test::same_elements;
 
@@ -26,12 +26,9 @@ class gpu_exchange : public test::device_test {
   py::object theirs() const {
     return eval("torch.arange(6., device=d).view(2, 3).t()", py::arg("d") = GetParam());
   }
-  static std::uintptr_t address_of(py::handle theirs) {
-    return theirs.attr("data_ptr")().cast<std::uintptr_t>();
-  }
   void expect_same_memory(const at::Tensor& ours, py::handle theirs) const {
     EXPECT_EQ(ours.device(), device());
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()), address_of(theirs));
+    EXPECT_EQ(address_of(ours), address_of(theirs));
     EXPECT_EQ(ours.sizes(), at::IntArrayRef({3, 2}));
     EXPECT_EQ(ours.strides(), at::IntArrayRef({1, 3}));
     EXPECT_TRUE(same_elements(ndtorch::to_numpy(ours), theirs.attr("cpu")().attr("numpy")()));
@@ -82,7 +79,7 @@ TEST_P(gpu_exchange, a_first_write_leaves_a_read_only_cuda_array_as_it_is) {
   expect_same_memory(ours, tensor);
 #if __has_include(<c10/core/StorageMaterializer.h>)
   ours.fill_(9);
-  EXPECT_NE(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()), address_of(tensor));
+  EXPECT_NE(address_of(ours), address_of(tensor));
   EXPECT_TRUE(same_elements(ndtorch::to_numpy(ours), eval("np.full((3, 2), 9, 'float32')")));
 #else
   EXPECT_THROW(ours.fill_(9), c10::Error);
@@ -97,8 +94,7 @@ TEST_P(gpu_exchange, cupy_goes_both_ways) {
   const py::object array = eval("__import__('cupy').asarray(np.arange(6, dtype='float32'))");
   const at::Tensor ours = ndtorch::as_tensor(array);
   EXPECT_EQ(ours.device(), device());
-  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(ours.const_data_ptr()),
-            array.attr("data").attr("ptr").cast<std::uintptr_t>());
+  EXPECT_EQ(address_of(ours), array.attr("data").attr("ptr").cast<std::uintptr_t>());
   EXPECT_TRUE(same_elements(ndtorch::to_numpy(ours), eval("np.arange(6, dtype='float32')")));
 
   const at::Tensor doubled = ours.mul(2);
@@ -111,8 +107,7 @@ TEST_P(gpu_exchange, cupy_goes_both_ways) {
 
 // What is under way on our stream is in what the other library reads on its own.
 TEST_P(gpu_exchange, a_consumer_comes_after_our_work) {
-  const c10::StreamGuard on(
-      c10::impl::VirtualGuardImpl(device().type()).getStreamFromGlobalPool(device()));
+  const c10::StreamGuard on(new_stream());
   const at::Tensor tensor = at::arange(6, at::kFloat).to(device());
   test::exec("torch.cuda._sleep(100_000_000)");
   tensor.mul_(2);

@@ -17,6 +17,7 @@ using test::array;
 using test::eval;
 using test::expect_starts_with;
 using test::expect_view;
+using test::is_true;
 using test::refusal_of;
 
 TEST(requires_grad, is_honoured_by_all_that_take_options) {
@@ -62,7 +63,7 @@ TEST(requires_grad, is_refused_for_integers_in_the_words_of_torch) {
 }
 
 TEST(pinned_memory, is_pinned_or_refused_where_there_is_none) {
-  const bool cuda = py::cast<bool>(eval("torch.cuda.is_available()"));
+  const bool cuda = is_true("torch.cuda.is_available()");
   const auto options = at::TensorOptions().pinned_memory(true);
   for (const char* expression : {"np.arange(6.)", "np.arange(6.)[::-1]", "[1., 2.]", "2.5"}) {
     SCOPED_TRACE(expression);
@@ -142,7 +143,7 @@ TEST(options, that_can_not_be_met_are_refused_before_anything_is_made) {
        "RuntimeError",
        {"Torch not compiled with MTIA enabled", "no device mtia:1", "Use at::kCPU"}},
   };
-  if (!py::cast<bool>(eval("torch.backends.cuda.is_built()"))) {
+  if (!is_true("torch.backends.cuda.is_built()")) {
     table.push_back({"a device of another build",
                      at::TensorOptions(at::kCUDA),
                      "RuntimeError",

@@ -364,12 +364,4 @@ TEST(long_copies, have_the_same_elements_as_short_ones) {
   }
 }
 
-TEST(copies, say_so_where_the_gil_is_missing) {
-  const py::array source = array("np.zeros(3, 'f4')");
-  test::expect_gil_message("tensor", [&] { ndtorch::tensor(source); });
-  test::expect_gil_message("tensor", [&] { ndtorch::tensor<float>(source); });
-  test::expect_gil_message("Tensor", [&] { ndtorch::Tensor(source); });
-  test::expect_gil_message("as_tensor", [&] { ndtorch::as_tensor(source); });
-}
-
 }  // namespace

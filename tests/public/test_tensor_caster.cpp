@@ -18,17 +18,14 @@ namespace py = pybind11;
 using policy = py::return_value_policy;
 using test::array;
 using test::eval;
+using test::is_true;
+using test::python_function;
 using test::references;
 using test::same_elements;
 
-template <class Function>
-py::cpp_function python(Function&& function, policy how = policy::automatic) {
-  return py::cpp_function(std::forward<Function>(function), how);
-}
-
 TEST(tensor_argument, shares_the_memory_of_every_layout) {
   at::Tensor seen;
-  const auto see = python([&](const at::Tensor& tensor) { seen = tensor; });
+  const auto see = python_function([&](const at::Tensor& tensor) { seen = tensor; });
   for (const char* layout : test::layouts) {
     SCOPED_TRACE(layout);
     const py::array source = array(layout);
@@ -41,7 +38,7 @@ TEST(tensor_argument, shares_the_memory_of_every_layout) {
 }
 
 TEST(tensor_argument, is_written_where_the_callers_memory_is) {
-  const auto fill = python([](at::Tensor tensor) { tensor.fill_(7); });
+  const auto fill = python_function([](at::Tensor tensor) { tensor.fill_(7); });
   const py::array source = array("np.zeros((2, 3))");
   fill(eval("s[:, 1]", py::arg("s") = source));
   EXPECT_TRUE(same_elements(source, eval("np.array([[0, 7., 0], [0, 7, 0]])")));
@@ -52,7 +49,7 @@ TEST(tensor_argument, is_written_where_the_callers_memory_is) {
 
 // Only then: where another argument is refused, the next overload finds it as it was.
 TEST(tensor_argument, takes_a_capsule_when_the_function_is_called) {
-  auto module = py::reinterpret_steal<py::module_>(PyModule_New("calls"));
+  auto module = test::new_module();
   module.def("f", [](const at::Tensor&, int) { return at::ones({}); });
   module.def("f", [](at::Tensor tensor, const std::string&) { return tensor.add_(1); });
   const py::array source = array("np.arange(3.)");
@@ -60,19 +57,20 @@ TEST(tensor_argument, takes_a_capsule_when_the_function_is_called) {
   EXPECT_TRUE(same_elements(module.attr("f")(capsule, "x"), eval("np.array([1., 2, 3])")));
   EXPECT_TRUE(same_elements(source, eval("np.array([1., 2, 3])")));
   EXPECT_STREQ(PyCapsule_GetName(capsule.ptr()), "used_dltensor");
-  const auto sum = python([](const std::optional<at::Tensor>& tensor) { return tensor->sum(); });
+  const auto sum =
+      python_function([](const std::optional<at::Tensor>& tensor) { return tensor->sum(); });
   EXPECT_TRUE(same_elements(sum(source.attr("__dlpack__")()), eval("np.array(6.)")));
 }
 
 TEST(tensor_argument, is_copied_in_the_converting_pass_alone) {
   const auto same = [](const at::Tensor& tensor) { return tensor; };
-  const auto converting = python(same);
+  const auto converting = python_function(same);
   const py::cpp_function exact(same, py::arg("x").noconvert());
   for (const char* source : {"np.arange(3)[::-1]", "[1, 2.5]", "3", "np.float32(2)"}) {
     SCOPED_TRACE(source);
     const py::object object = eval(source);
-    EXPECT_TRUE(py::cast<bool>(eval("(r == np.asarray(o)).all()", py::arg("r") = converting(object),
-                                    py::arg("o") = object)));
+    EXPECT_TRUE(is_true("(r == np.asarray(o)).all()", py::arg("r") = converting(object),
+                        py::arg("o") = object));
     EXPECT_EQ(test::raised_by([&] { exact(object); }).type, "TypeError");
   }
   for (const char* source : {"'text'", "None", "np.zeros(2, 'O')"}) {
@@ -84,7 +82,7 @@ TEST(tensor_argument, is_copied_in_the_converting_pass_alone) {
 }
 
 TEST(tensor_argument, is_explained) {
-  const auto module = py::reinterpret_steal<py::module_>(PyModule_New("caster"));
+  const auto module = test::new_module();
   py::module_(module).def("f", [](const at::Tensor&) {});
   ndtorch::explain_mismatches(module, "f");
   const auto raised = test::raised_by([&] { module.attr("f")("text"); });
@@ -94,24 +92,25 @@ TEST(tensor_argument, is_explained) {
 
 TEST(tensor_result, is_an_array_on_the_same_memory) {
   const at::Tensor tensor = at::arange(6, at::kFloat).reshape({2, 3}).t();
-  const py::array result = python([&] { return tensor; })();
+  const py::array result = python_function([&] { return tensor; })();
   EXPECT_TRUE(same_elements(result, test::elements(tensor)));
   EXPECT_EQ(result.data(), tensor.const_data_ptr());
-  const py::array copy = python([&]() -> const at::Tensor& { return tensor; }, policy::copy)();
+  const py::array copy =
+      python_function([&]() -> const at::Tensor& { return tensor; }, policy::copy)();
   EXPECT_TRUE(same_elements(copy, result));
   EXPECT_NE(copy.data(), result.data());
 }
 
 TEST(tensor_result, that_numpy_has_no_form_for_is_an_error) {
   const auto with_grad =
-      test::raised_by([] { python([] { return at::ones({2}).requires_grad_(); })(); });
+      test::raised_by([] { python_function([] { return at::ones({2}).requires_grad_(); })(); });
   EXPECT_EQ(with_grad.type, "RuntimeError");
   EXPECT_CONTAINS(with_grad.text, "Can't call numpy() on Tensor that requires grad.");
 }
 
 TEST(tensor_result, that_is_undefined_is_none) {
   for (const policy how : {policy::automatic, policy::copy, policy::reference_internal}) {
-    EXPECT_TRUE(python([] { return at::Tensor(); }, how)().is_none());
+    EXPECT_TRUE(python_function([] { return at::Tensor(); }, how)().is_none());
   }
 }
 
@@ -119,15 +118,15 @@ TEST(tensor_result, behind_a_pointer_is_taken_over) {
   const at::Tensor tensor = at::ones({3});
   const auto uses = tensor.use_count();
   for (const policy how : {policy::automatic, policy::take_ownership}) {
-    python([&] { return new at::Tensor(tensor); }, how)();
+    python_function([&] { return new at::Tensor(tensor); }, how)();
     EXPECT_EQ(tensor.use_count(), uses);
   }
-  EXPECT_TRUE(python([]() -> at::Tensor* { return nullptr; })().is_none());
+  EXPECT_TRUE(python_function([]() -> at::Tensor* { return nullptr; })().is_none());
 }
 
 TEST(tensors_in_containers, go_both_ways) {
   using input = std::vector<std::optional<at::Tensor>>;
-  const auto first = python([](const input& batch) {
+  const auto first = python_function([](const input& batch) {
     return std::pair(batch.at(0), std::vector<at::Tensor>{batch.at(1).value()});
   });
   const py::array source = array("np.arange(3.)");
@@ -138,7 +137,7 @@ TEST(tensors_in_containers, go_both_ways) {
 
 TEST(tensor_signature, is_that_of_any_array) {
   const auto function =
-      python([](const at::Tensor& x, const std::optional<at::Tensor>&) { return x; });
+      python_function([](const at::Tensor& x, const std::optional<at::Tensor>&) { return x; });
   const auto text = py::cast<std::string>(function.attr("__doc__"));
 #if PYBIND11_VERSION_MAJOR >= 3
   EXPECT_CONTAINS(text,

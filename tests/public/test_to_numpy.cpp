@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/dtypes.h"
 #include "support/exports.h"
 #include "support/support.h"
 
@@ -19,15 +20,19 @@ namespace {
 
 namespace py = pybind11;
 using test::array;
+using test::base_of;
+using test::built_in_dtypes;
 using test::complex_numbers;
 using test::eval;
 using test::expect_as_in_pytorch;
 using test::import_replaced;
+using test::is_true;
 using test::message_of;
 using test::py_complex;
 using test::python_error;
 using test::raised_by;
 using test::raised_by_python;
+using test::repr_of;
 using test::same_elements;
 
 // A tensor, made here and by the expression in Python: what PyTorch does to the latter is right.
@@ -39,20 +44,15 @@ struct tensor_case {
 at::Tensor numbers() { return at::arange(24, at::kFloat).reshape({2, 3, 4}); }
 const std::string py_numbers = "torch.arange(24.).reshape(2, 3, 4)";
 
-// Borrowed: the array holds it.
-PyObject* base_of(const py::array& array) { return array.base().ptr(); }
-
 py::tuple strides_of(const py::array& array) { return array.attr("strides"); }
-
-std::string text_of(py::handle object) { return py::repr(object); }
 
 // The same numbers in the same order of memory, by another's judgement.
 void expect_same_array(const py::array& actual, const py::array& expected) {
-  EXPECT_TRUE(same_elements(actual, expected)) << text_of(actual) << "\n is not\n"
-                                               << text_of(expected);
+  EXPECT_TRUE(same_elements(actual, expected)) << repr_of(actual) << "\n is not\n"
+                                               << repr_of(expected);
   if (actual.size() == 0) return;  // NumPy puts zeros in the place of PyTorch's
   EXPECT_TRUE(strides_of(actual).equal(strides_of(expected)))
-      << text_of(strides_of(actual)) << " is not " << text_of(strides_of(expected));
+      << repr_of(strides_of(actual)) << " is not " << repr_of(strides_of(expected));
 }
 
 TEST(numpy, shares_memory_both_ways) {
@@ -109,46 +109,14 @@ TEST(numpy, exports_an_empty_tensor_without_memory) {
   const at::Tensor tensor = at::empty({0, 3});
   ASSERT_EQ(tensor.const_data_ptr(), nullptr);
   const py::array result = ndtorch::numpy(tensor);
-  EXPECT_FALSE(eval("a.flags.owndata", py::arg("a") = result).cast<bool>());
+  EXPECT_FALSE(is_true("a.flags.owndata", py::arg("a") = result));
   EXPECT_EQ(tensor.storage().use_count(), 2U);
   EXPECT_EQ(eval("np.concatenate([a, a]).sum()", py::arg("a") = result).cast<float>(), 0);
 }
 
-struct dtype_case {
-  at::ScalarType type;
-  std::string name;  // PyTorch's and NumPy's
-};
-
-const std::vector<dtype_case> built_in_dtypes = {
-    {at::kBool, "bool"},
-    {at::kChar, "int8"},
-    {at::kShort, "int16"},
-    {at::kInt, "int32"},
-    {at::kLong, "int64"},
-    {at::kByte, "uint8"},
-    {at::kUInt16, "uint16"},
-    {at::kUInt32, "uint32"},
-    {at::kUInt64, "uint64"},
-    {at::kHalf, "float16"},
-    {at::kFloat, "float32"},
-    {at::kDouble, "float64"},
-    {at::kComplexFloat, "complex64"},
-    {at::kComplexDouble, "complex128"},
-};
-
-const std::vector<dtype_case> ml_dtypes = {
-    {at::kBFloat16, "bfloat16"},
-    {at::kFloat8_e4m3fn, "float8_e4m3fn"},
-    {at::kFloat8_e4m3fnuz, "float8_e4m3fnuz"},
-    {at::kFloat8_e5m2, "float8_e5m2"},
-    {at::kFloat8_e5m2fnuz, "float8_e5m2fnuz"},
-    {at::kFloat8_e8m0fnu, "float8_e8m0fnu"},
-    {at::kComplexHalf, "complex32"},
-};
-
 TEST(numpy, takes_every_dtype_that_numpy_has) {
   const import_replaced hidden("ml_dtypes", py::none());  // not needed for any of these
-  for (const auto& [type, name] : built_in_dtypes) {
+  for (const auto& [name, type] : built_in_dtypes) {
     SCOPED_TRACE(name);
     const py::array result = ndtorch::numpy(at::arange(6).to(type));
     EXPECT_TRUE(result.dtype().equal(eval("np.dtype('" + name + "')")));
@@ -157,7 +125,7 @@ TEST(numpy, takes_every_dtype_that_numpy_has) {
 }
 
 TEST(numpy, takes_every_dtype_that_ml_dtypes_adds) {
-  for (const auto& [type, name] : ml_dtypes) {
+  for (const auto& [name, type] : test::ml_dtypes) {
     SCOPED_TRACE(name);
     // PyTorch exports none of these: its bits, under ml_dtypes' name.
     const std::string tensor = "torch.arange(1, 7).to(torch." + name + ")";
@@ -174,7 +142,7 @@ TEST(numpy, takes_every_dtype_that_ml_dtypes_adds) {
 
 TEST(numpy, says_what_to_install_or_cast_to_where_ml_dtypes_is_missing) {
   const import_replaced hidden("ml_dtypes", py::none());
-  for (const auto& [type, name] : ml_dtypes) {
+  for (const auto& [name, type] : test::ml_dtypes) {
     SCOPED_TRACE(name);
     const at::Tensor tensor = at::ones({3}).to(type);
     const python_error raised = raised_by([&] { ndtorch::numpy(tensor); });
@@ -231,7 +199,7 @@ TEST(numpy, keeps_the_memory_when_the_tensor_goes) {
   EXPECT_EQ(tensor.use_count(), 1U) << "the storage is held, not the tensor";
   EXPECT_EQ(tensor.storage().use_count(), 2U);
   tensor.reset();
-  EXPECT_TRUE(eval("a.tolist() == [0, 1, 2, 3, 4, 5]", py::arg("a") = result).cast<bool>());
+  EXPECT_TRUE(is_true("a.tolist() == [0, 1, 2, 3, 4, 5]", py::arg("a") = result));
   EXPECT_EQ(storage.use_count(), 1U);
   result = py::none();
   EXPECT_TRUE(storage.expired());
@@ -265,7 +233,7 @@ TEST(numpy, keeps_its_shape_when_the_tensor_changes_its_own) {
   const at::Tensor tensor = numbers();
   const py::array result = ndtorch::numpy(tensor);
   tensor.transpose_(0, 2).unsqueeze_(0);
-  EXPECT_TRUE(eval("a.shape == (2, 3, 4)", py::arg("a") = result).cast<bool>());
+  EXPECT_TRUE(is_true("a.shape == (2, 3, 4)", py::arg("a") = result));
 }
 
 TEST(numpy, gives_a_lazy_clone_memory_of_its_own) {
@@ -280,20 +248,20 @@ TEST(numpy, gives_a_lazy_clone_memory_of_its_own) {
 TEST(numpy, has_the_original_array_as_its_base) {
   const py::array original = array("np.arange(24.).reshape(2, 3, 4)");
   const at::Tensor tensor = ndtorch::from_numpy(original);
-  EXPECT_EQ(base_of(ndtorch::numpy(tensor)), original.ptr());
-  EXPECT_EQ(base_of(ndtorch::numpy(tensor[1].slice(1, 1, 4, 2))), original.ptr()) << "a view";
-  EXPECT_EQ(base_of(ndtorch::to_numpy(tensor)), original.ptr());
+  EXPECT_TRUE(base_of(ndtorch::numpy(tensor)).is(original));
+  EXPECT_TRUE(base_of(ndtorch::numpy(tensor[1].slice(1, 1, 4, 2))).is(original)) << "a view";
+  EXPECT_TRUE(base_of(ndtorch::to_numpy(tensor)).is(original));
 
   const at::Tensor again = ndtorch::from_numpy(ndtorch::numpy(tensor));
-  EXPECT_EQ(base_of(ndtorch::numpy(again)), original.ptr()) << "after two round trips";
+  EXPECT_TRUE(base_of(ndtorch::numpy(again)).is(original)) << "after two round trips";
 
   const at::Tensor sharing = ndtorch::from_numpy(original).set_requires_grad(true);
-  EXPECT_EQ(base_of(ndtorch::to_numpy(sharing)), original.ptr()) << "detached";
+  EXPECT_TRUE(base_of(ndtorch::to_numpy(sharing)).is(original)) << "detached";
 }
 
 TEST(numpy, has_no_array_as_its_base_where_the_tensor_has_memory_of_its_own) {
   const py::array original = array("np.arange(3.)");
-  const py::object base = ndtorch::numpy(ndtorch::from_numpy(original).clone()).attr("base");
+  const py::object base = base_of(ndtorch::numpy(ndtorch::from_numpy(original).clone()));
   EXPECT_NE(base.ptr(), original.ptr());
   EXPECT_FALSE(py::isinstance<py::array>(base));
 }
@@ -304,11 +272,11 @@ TEST(numpy, is_read_only_where_the_tensor_came_from_a_read_only_array) {
   const py::array result = ndtorch::numpy(tensor);
   EXPECT_FALSE(result.writeable());
   EXPECT_EQ(result.data(), original.data());
-  EXPECT_EQ(base_of(result), original.ptr());
+  EXPECT_TRUE(base_of(result).is(original));
 }
 
 TEST(numpy, returns_every_array_as_it_went) {
-  for (const auto& [type, name] : built_in_dtypes) {
+  for (const auto& [name, type] : built_in_dtypes) {
     for (const char* form :
          {"a", "a.T", "a[::2, 1:]", "a[:, ::3]", "a[0, 0]", "a[:0]", "a[1:, None]"}) {
       SCOPED_TRACE(name + " " + form);
@@ -324,9 +292,7 @@ TEST(numpy, returns_every_array_as_it_went) {
 }
 
 TEST(numpy, returns_every_tensor_as_it_went) {
-  std::vector<dtype_case> dtypes = built_in_dtypes;
-  dtypes.insert(dtypes.end(), ml_dtypes.begin(), ml_dtypes.end());
-  for (const auto& [type, name] : dtypes) {
+  for (const auto& [name, type] : test::all_dtypes()) {
     SCOPED_TRACE(name);
     const at::Tensor there = at::arange(24).reshape({4, 6}).to(type).t().slice(0, 1);
     const at::Tensor back = ndtorch::from_numpy(ndtorch::numpy(there));
@@ -441,7 +407,7 @@ TEST(to_numpy_as, copies_where_it_casts) {
 
 TEST(to_numpy_as, gets_bfloat16_and_float8_out_where_ml_dtypes_is_missing) {
   const import_replaced hidden("ml_dtypes", py::none());
-  for (const auto& [type, name] : ml_dtypes) {
+  for (const auto& [name, type] : test::ml_dtypes) {
     if (type == at::kComplexHalf) continue;
     SCOPED_TRACE(name);
     expect_cast<float>(at::ones({3}).to(type), "torch.ones(3).to(torch." + name + ")", "float32");
@@ -451,8 +417,7 @@ TEST(to_numpy_as, gets_bfloat16_and_float8_out_where_ml_dtypes_is_missing) {
 TEST(to_numpy_as, casts_to_the_dtypes_of_ml_dtypes) {
   const py::array result = ndtorch::to_numpy<c10::BFloat16>(at::arange(3, at::kFloat));
   EXPECT_TRUE(
-      eval("a.dtype == ml_dtypes.bfloat16 and a.tolist() == [0, 1, 2]", py::arg("a") = result)
-          .cast<bool>());
+      is_true("a.dtype == ml_dtypes.bfloat16 and a.tolist() == [0, 1, 2]", py::arg("a") = result));
 }
 
 }  // namespace

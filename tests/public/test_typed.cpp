@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "support/arrays.h"
+#include "support/dtypes.h"
 #include "support/support.h"
 
 namespace {
@@ -31,9 +32,11 @@ using ndtorch::f_contig;
 using ndtorch::ndim;
 using ndtorch::shape;
 using ndtorch::tensor_t;
+using test::all_dtypes;
 using test::array;
 using test::elements;
 using test::eval;
+using test::is_true;
 using test::message_of;
 using test::references;
 using test::same_elements;
@@ -94,32 +97,12 @@ void expect_outcomes(const std::vector<argument_case>& cases) {
   }
 }
 
-template <class... Elements, class Function>
-void for_each_element(Function&& function) {
-  (function(Elements()), ...);
-}
-
-template <class Function>
-void for_each_element_type(Function&& function) {
-  for_each_element<bool, std::int8_t, std::int16_t, std::int32_t, std::int64_t, long long,
-                   std::uint8_t, std::uint16_t, std::uint32_t, std::uint64_t, c10::Half, float,
-                   double, c10::complex<float>, std::complex<float>, c10::complex<double>,
-                   c10::BFloat16, c10::Float8_e4m3fn, c10::Float8_e5m2, c10::complex<c10::Half>>(
-      std::forward<Function>(function));
-}
-
-const std::vector<at::ScalarType> dtypes = {
-    at::kBool,          at::kChar,        at::kShort,        at::kInt,           at::kLong,
-    at::kByte,          at::kUInt16,      at::kUInt32,       at::kUInt64,        at::kHalf,
-    at::kFloat,         at::kDouble,      at::kComplexFloat, at::kComplexDouble, at::kBFloat16,
-    at::kFloat8_e4m3fn, at::kFloat8_e5m2, at::kComplexHalf};
-
 TEST(argument, an_element_type_takes_its_dtype_alone) {
-  for_each_element_type([](auto element) {
+  test::for_each_element_type([](auto element) {
     using T = decltype(element);
-    for (const at::ScalarType dtype : dtypes) {
+    for (const auto& [name, dtype] : all_dtypes()) {
       const bool same = dtype == ndtorch::scalar_type_of_v<T>;
-      SCOPED_TRACE(testing::Message() << ndtorch::scalar_type_of_v<T> << " <- " << dtype);
+      SCOPED_TRACE(testing::Message() << ndtorch::scalar_type_of_v<T> << " <- " << name);
       const py::array source = test::six_of(dtype);
       for (const bool convert : {false, true}) {
         const auto written = load<tensor_t<T>>(source, convert);
@@ -134,10 +117,10 @@ TEST(argument, an_element_type_takes_its_dtype_alone) {
 }
 
 TEST(argument, a_const_element_type_is_converted_as_tensor_does_it) {
-  for_each_element_type([](auto element) {
+  test::for_each_element_type([](auto element) {
     using T = decltype(element);
-    for (const at::ScalarType dtype : dtypes) {
-      SCOPED_TRACE(testing::Message() << ndtorch::scalar_type_of_v<T> << " <- " << dtype);
+    for (const auto& [name, dtype] : all_dtypes()) {
+      SCOPED_TRACE(testing::Message() << ndtorch::scalar_type_of_v<T> << " <- " << name);
       if (c10::isComplexType(dtype) && !c10::isComplexType(ndtorch::scalar_type_of_v<T>)) continue;
       const py::array source = test::six_of(dtype);
       const auto converted = load<tensor_t<const T>>(source, true);
@@ -150,8 +133,8 @@ TEST(argument, a_const_element_type_is_converted_as_tensor_does_it) {
 }
 
 TEST(argument, without_constraints_anything_is_taken) {
-  for (const at::ScalarType dtype : dtypes) {
-    SCOPED_TRACE(dtype);
+  for (const auto& [name, dtype] : all_dtypes()) {
+    SCOPED_TRACE(name);
     const auto taken = load<tensor_t<>>(test::six_of(dtype), false);
     ASSERT_TRUE(taken.has_value());
     EXPECT_EQ(taken->scalar_type(), dtype);
@@ -421,7 +404,7 @@ TEST(written_argument, of_another_holder_is_its_memory) {
 
   const py::object torchs = eval("torch.zeros(2)");
   load<tensor_t<float>>(torchs, true)->fill_(7);
-  EXPECT_TRUE(py::cast<bool>(eval("(t == 7).all().item()", py::arg("t") = torchs)));
+  EXPECT_TRUE(is_true("(t == 7).all().item()", py::arg("t") = torchs));
 }
 
 TEST(read_argument, of_a_read_only_array_shares_until_it_is_written) {
@@ -527,11 +510,6 @@ interrupting = Interrupting()
 )")["interrupting"];
   const auto raised = test::raised_by([&] { tensor_t<const float>::from(sequence); });
   EXPECT_EQ(raised.type, "KeyboardInterrupt");
-}
-
-TEST(from, needs_the_gil) {
-  const py::array source = array("np.zeros(2)");
-  test::expect_gil_message("tensor_t::from", [&] { tensor_t<>::from(source); });
 }
 
 }  // namespace

@@ -27,12 +27,12 @@ using ndtorch::shape;
 using ndtorch::tensor_t;
 using test::array;
 using test::eval;
+using test::is_true;
 using test::message_of;
+using test::new_module;
 using test::references;
 
 using on_inverted = device::of<at::kPrivateUse1>;  // support/private_use1.h
-
-py::module_ new_module() { return py::reinterpret_steal<py::module_>(PyModule_New("calls")); }
 
 template <class T>
 std::string signature() {
@@ -190,8 +190,7 @@ TEST(call, writes_into_the_callers_array) {
   module.def("fill", [](const tensor_t<float, ndim<2>>& x) { x.fill_(1); });
   const py::array source = array("np.zeros((4, 6), 'f4')");
   module.attr("fill")(eval("s[1:3, ::2].T", py::arg("s") = source));
-  EXPECT_TRUE(
-      py::cast<bool>(eval("s.sum() == 6 and (s[1:3, ::2] == 1).all()", py::arg("s") = source)));
+  EXPECT_TRUE(is_true("s.sum() == 6 and (s[1:3, ::2] == 1).all()", py::arg("s") = source));
 }
 
 // What the tests of explain_mismatches() call. There are two of everything, so that one can be
@@ -391,11 +390,11 @@ TEST(explain_mismatches, leaves_calls_that_succeed_as_they_are) {
     eval("m.box().method(np.zeros(2, 'f4'))", py::arg("m") = module);
     eval("m.box.fixed(x)", py::arg("m") = module, py::arg("x") = eval("np.zeros(2, 'f4')"));
     EXPECT_EQ(calls, 4);
-    EXPECT_TRUE(py::cast<bool>(
-        eval("m.overloaded(np.zeros(2, 'f4')) == 'float' and m.overloaded(np.zeros(2), 1) == "
-             "'double' and m.number(x=3) == 3 and isinstance(m.box([1.]), m.box) and m.box() + "
-             "np.zeros(2, 'f4') == 1",
-             py::arg("m") = module)));
+    EXPECT_TRUE(
+        is_true("m.overloaded(np.zeros(2, 'f4')) == 'float' and m.overloaded(np.zeros(2), 1) == "
+                "'double' and m.number(x=3) == 3 and isinstance(m.box([1.]), m.box) and m.box() + "
+                "np.zeros(2, 'f4') == 1",
+                py::arg("m") = module));
   }
 }
 

@@ -1,6 +1,5 @@
 // ndtorch/typed.h: a tensor_t's elements, tensor_t from at::Tensor, and results in Python
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_nested_tensor_from_tensor_list.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/to_sparse.h>
@@ -27,6 +26,7 @@
 #include <vector>
 
 #include "support/arrays.h"
+#include "support/exports.h"
 #include "support/support.h"
 
 namespace {
@@ -40,11 +40,11 @@ using ndtorch::tensor_t;
 using policy = py::return_value_policy;
 using test::array;
 using test::eval;
+using test::is_true;
 using test::message_of;
-using test::references;
+using test::python_function;
+using test::repr_of;
 using test::same_elements;
-
-std::string repr_of(py::handle object) { return py::repr(object); }
 
 // Element access
 
@@ -200,7 +200,7 @@ TEST(construction, refuses_an_undefined_tensor) {
 }
 
 TEST(construction, refuses_a_nested_tensor) {
-  const at::Tensor nested = at::_nested_tensor_from_tensor_list({at::ones({2}), at::ones({3})});
+  const at::Tensor nested = test::nested();
   EXPECT_CONTAINS(message_of<py::type_error>([&] { tensor_t<>{nested}; }),
                   "expected a dense tensor (got a nested one). Use Tensor.to_padded_tensor(0)");
 }
@@ -246,49 +246,43 @@ TEST(construction, needs_no_gil) {
 
 // Arguments and results in pybind11's containers
 
-// A function of Python's on a C++ one.
-template <class Function>
-py::cpp_function python(Function&& function, policy how = policy::automatic) {
-  return py::cpp_function(std::forward<Function>(function), how);
-}
-
 bool shares_memory(py::handle a, py::handle b) {
-  return py::cast<bool>(eval("np.shares_memory(a, b)", py::arg("a") = a, py::arg("b") = b));
+  return is_true("np.shares_memory(a, b)", py::arg("a") = a, py::arg("b") = b);
 }
 
 TEST(result, is_an_array_on_the_same_memory) {
   const py::array source = array("np.arange(6.).reshape(2, 3).T");
-  const auto same = python([](const tensor_t<double>& x) { return x; });
+  const auto same = python_function([](const tensor_t<double>& x) { return x; });
   const py::array result = same(source);
   EXPECT_TRUE(same_elements(result, source));
   EXPECT_EQ(result.data(), source.data());
   EXPECT_TRUE(result.base().is(source.base()) || result.base().is(source));
-  EXPECT_TRUE(
-      py::cast<bool>(eval("r.strides == s.strides", py::arg("r") = result, py::arg("s") = source)));
+  EXPECT_TRUE(is_true("r.strides == s.strides", py::arg("r") = result, py::arg("s") = source));
 }
 
 TEST(result, of_a_read_only_array_is_read_only) {
   const py::array source = array("np.broadcast_to(np.arange(3.), (2, 3))");
-  const py::array result = python([](const tensor_t<const double>& x) { return x; })(source);
+  const py::array result =
+      python_function([](const tensor_t<const double>& x) { return x; })(source);
   EXPECT_EQ(result.data(), source.data());
   EXPECT_FALSE(result.writeable());
 }
 
 TEST(result, that_is_undefined_is_none) {
-  EXPECT_TRUE(python([] { return tensor_t<>(); })().is_none());
-  EXPECT_TRUE(python([] { return tensor_t<float>(); }, policy::copy)().is_none());
+  EXPECT_TRUE(python_function([] { return tensor_t<>(); })().is_none());
+  EXPECT_TRUE(python_function([] { return tensor_t<float>(); }, policy::copy)().is_none());
 }
 
 TEST(result, that_requires_grad_is_an_error) {
   const auto with_grad = test::raised_by(
-      [] { python([] { return tensor_t<float>(at::ones({2}).requires_grad_()); })(); });
+      [] { python_function([] { return tensor_t<float>(at::ones({2}).requires_grad_()); })(); });
   EXPECT_EQ(with_grad.type, "RuntimeError");
   EXPECT_CONTAINS(with_grad.text, "Can't call numpy() on Tensor that requires grad.");
 }
 
 TEST(optional, is_none_or_an_array) {
   using optional = std::optional<tensor_t<const float, ndim<1>>>;
-  const auto same = python([](const optional& x) { return x; });
+  const auto same = python_function([](const optional& x) { return x; });
   const py::array source = array("np.arange(3, dtype='f4')");
   EXPECT_EQ(py::array(same(source)).data(), source.data());
   EXPECT_TRUE(same(py::none()).is_none());
@@ -298,7 +292,7 @@ TEST(optional, is_none_or_an_array) {
 
 TEST(vector, is_a_sequence_of_arrays) {
   using vector = std::vector<tensor_t<double, ndim<1>>>;
-  const auto reversed = python([](vector batch) {
+  const auto reversed = python_function([](vector batch) {
     std::reverse(batch.begin(), batch.end());
     for (const auto& one : batch) one.fill_(7);
     return batch;
@@ -317,8 +311,8 @@ TEST(vector, is_a_sequence_of_arrays) {
 TEST(tuple_and_pair, hold_a_tensor_in_each_place) {
   using pair = std::pair<tensor_t<float>, tensor_t<double>>;
   using triple = std::tuple<tensor_t<double>, tensor_t<float>, int>;
-  const auto swapped =
-      python([](pair both) { return triple(std::move(both.second), std::move(both.first), 3); });
+  const auto swapped = python_function(
+      [](pair both) { return triple(std::move(both.second), std::move(both.first), 3); });
   const py::tuple sources = eval("(np.zeros(2, 'f4'), np.zeros(3))");
   const py::tuple results = swapped(sources);
   EXPECT_TRUE(shares_memory(results[0], sources[1]));
@@ -329,7 +323,7 @@ TEST(tuple_and_pair, hold_a_tensor_in_each_place) {
 }
 
 TEST(dict, has_tensors_as_values) {
-  const auto same = python([](std::map<std::string, tensor_t<>> named) { return named; });
+  const auto same = python_function([](std::map<std::string, tensor_t<>> named) { return named; });
   const py::dict sources = eval("dict(a=np.zeros(2), b=np.arange(3))");
   const py::dict results = same(sources);
   EXPECT_EQ(repr_of(results), repr_of(sources));
@@ -339,7 +333,7 @@ TEST(dict, has_tensors_as_values) {
 
 TEST(variant, takes_the_alternative_that_matches) {
   using variant = std::variant<tensor_t<const float>, tensor_t<const double>, std::string>;
-  const auto which = python([](const variant& one) { return one.index(); });
+  const auto which = python_function([](const variant& one) { return one.index(); });
   EXPECT_TRUE(which(eval("np.zeros(2, 'f4')")).equal(py::int_(0)));
   EXPECT_TRUE(which(eval("np.zeros(2)")).equal(py::int_(1)));
   EXPECT_TRUE(which("text").equal(py::int_(2)));
@@ -368,10 +362,6 @@ py::object new_holder() {
           .def_readwrite("member", &holder::tensor)
           .def("__call__", [](holder& self) { return self.tensor[0].item<float>(); }));
   return type();
-}
-
-py::object weak(const py::object& object) {
-  return py::module_::import("weakref").attr("ref")(object);
 }
 
 TEST(policy_copy, gives_memory_of_its_own) {
@@ -411,10 +401,10 @@ TEST(policy_of_every_other_kind, lets_the_parent_go_and_keeps_the_memory) {
   for (const char* method : {"shared", "referred", "pointer", "internal"}) {
     SCOPED_TRACE(method);
     py::object owner = new_holder();
-    const py::object alive = weak(owner);
+    const test::watched watched(owner);
     const py::array result = owner.attr(method)();
     owner = py::object();
-    EXPECT_TRUE(alive().is_none());
+    EXPECT_FALSE(watched.is_alive());
     EXPECT_EQ(repr_of(result), "array([0., 0., 0.], dtype=float32)");
   }
 }
@@ -431,12 +421,12 @@ TEST(policy_default, of_a_member_that_is_set_takes_the_callers_array) {
 TEST(policy_take_ownership, deletes_what_the_pointer_points_to) {
   for (const policy how : {policy::automatic, policy::take_ownership}) {
     const at::Tensor tensor = at::ones({3});
-    const auto give = python([&] { return new tensor_t<>(tensor); }, how);
+    const auto give = python_function([&] { return new tensor_t<>(tensor); }, how);
     const auto uses = tensor.use_count();
     EXPECT_EQ(repr_of(give()), "array([1., 1., 1.], dtype=float32)");
     EXPECT_EQ(tensor.use_count(), uses);
   }
-  const auto nothing = python([]() -> tensor_t<>* { return nullptr; });
+  const auto nothing = python_function([]() -> tensor_t<>* { return nullptr; });
   EXPECT_TRUE(nothing().is_none());
 }
 

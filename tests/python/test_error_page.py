@@ -3,7 +3,7 @@
 import re
 
 import messages
-from messages import ROOT
+from support import ROOT, blocks_in
 
 # What these say is no error: annotations of signatures, and the lines of explain().
 NO_ERRORS = ["ndtorch/detail/arguments/signature.h", "ndtorch/explain.h"]
@@ -20,7 +20,7 @@ def plain(text):
 
 
 def blocks_of(language):
-    return re.findall(rf"```{language}\n(.*?)\n```", (ROOT / "docs/errors.md").read_text(), re.DOTALL)
+    return blocks_in(language, (ROOT / "docs/errors.md").read_text())
 
 
 def page():
@@ -79,7 +79,7 @@ NOT_BROUGHT_ABOUT = {
     "Cannot pack tensors on": "a kind of device that this LibTorch lacks",
     "Call it from there, not from a subinterpreter.": "tests/ends",
     "Keep the first one until the process ends.": "tests/ends",
-    "was called without the GIL": "a debug build's: tests/public/test_from_numpy.cpp",
+    "was called without the GIL": "a debug build's: tests/interpreter/test_errors.cpp",
     "mdspan() can't describe": "C++23: tests/compile",
     "Free memory, or convert the data in parts.": "a machine without memory: tests/faults",
     "ndtorch/tensor_caster.h and torch/extension.h both": "the compiler's: tests/compile",
@@ -88,12 +88,11 @@ NOT_BROUGHT_ABOUT = {
 
 
 def test_each_remedy_of_the_page_is_applied_by_a_test():
-    blocks = re.findall(r"```text\n(.*?)\n```", (ROOT / "docs/errors.md").read_text(), re.DOTALL)
     says = [plain(text).strip(". ") for text in messages.literals(ROOT / "tests/subjects/test_remedies.cpp")
             if len(re.findall(r"[A-Za-z]{2,}", text)) >= 3]
     # What a test says is filled in: of each part between the gaps it has some, or all of it.
     missing = []
-    for block in blocks:
+    for block in blocks_of("text"):
         parts = [plain(part).strip(". ") for part in block.split("…")]
         remedies = [part for part in parts if REMEDY.search(part)]
         tried = any(part in text or text in part for part in remedies for text in says if len(part) > 8)

@@ -21,18 +21,14 @@ namespace {
 namespace py = pybind11;
 using ndtorch::tensor_t;
 using test::array;
+using test::base_of;
 using test::eval;
 using test::foreign_memory;
+using test::is_true;
 using test::message_of;
 using test::python_error;
 using test::raised_by;
 using test::references;
-
-constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();
-
-bool is_true(const std::string& expression, py::handle x) {
-  return eval(expression, py::arg("x") = x).cast<bool>();
-}
 
 // The ways in. Those of tensor_t say no with a TypeError, whatever was wrong.
 struct way_in {
@@ -82,53 +78,8 @@ void expect_refused(py::handle object, const char* type, const std::string& text
 
 // ----- DLPack
 
-struct lie {
-  const char* name;
-  void (*tell)(foreign_memory& memory);
-  const char* type;
-  const char* text;
-};
-
-const lie lies[] = {
-    {"no data", [](foreign_memory& m) { m.tensor.data = nullptr; }, "ValueError",
-     "its data pointer is null."},
-    {"sizes that overflow", [](foreign_memory& m) { m.sizes = {huge, huge}; }, "ValueError",
-     "it spans more bytes than there can be."},
-    {"65 dimensions", [](foreign_memory& m) { m.tensor.ndim = 65; }, "ValueError",
-     "number of dimensions must be within [0, 64]."},
-    {"-1 dimensions", [](foreign_memory& m) { m.tensor.ndim = -1; }, "ValueError",
-     "number of dimensions must be within [0, 64]."},
-    {"no shape", [](foreign_memory& m) { m.tensor.shape = nullptr; }, "ValueError",
-     "the shape is missing."},
-    {"no shape and no strides",
-     [](foreign_memory& m) { m.tensor.shape = m.tensor.strides = nullptr; }, "ValueError",
-     "the shape is missing."},
-    {"a negative size", [](foreign_memory& m) { m.sizes = {2, -3}; }, "ValueError",
-     "a size is negative."},
-    {"the most negative size",
-     [](foreign_memory& m) { m.sizes = {std::numeric_limits<std::int64_t>::min(), 1}; },
-     "ValueError", "a size is negative."},
-    {"the most negative stride",
-     [](foreign_memory& m) { m.strides = {std::numeric_limits<std::int64_t>::min(), 1}; },
-     "ValueError", "At least one stride is negative"},
-    {"a huge stride", [](foreign_memory& m) { m.strides = {huge, 1}; }, "ValueError",
-     "it spans more bytes than there can be."},
-    {"an offset that wraps round", [](foreign_memory& m) { m.tensor.byte_offset = UINT64_MAX - 7; },
-     "ValueError", "it reaches beyond the last address."},
-    {"memory that wraps round",
-     [](foreign_memory& m) {
-       m.tensor.byte_offset =
-           UINT64_MAX / 8 * 8 - reinterpret_cast<std::uintptr_t>(m.tensor.data) - 16;
-     },
-     "ValueError", "it reaches beyond the last address."},
-    {"unknown dtype code", [](foreign_memory& m) { m.tensor.dtype.code = 255; }, "TypeError",
-     "can't convert this DLPack dtype."},
-    {"lanes", [](foreign_memory& m) { m.tensor.dtype.lanes = 65535; }, "TypeError", "lanes 65535"},
-    {"no bits", [](foreign_memory& m) { m.tensor.dtype.bits = 0; }, "TypeError", "bits 0"},
-};
-
 TEST(lying_dlpack, is_refused_on_every_way_in_and_given_back) {
-  for (const lie& one : lies) {
+  for (const test::dlpack_lie& one : test::dlpack_lies) {
     for (const bool versioned : {false, true}) {
       SCOPED_TRACE(one.name);
       foreign_memory memory;
@@ -142,7 +93,7 @@ TEST(lying_dlpack, is_refused_on_every_way_in_and_given_back) {
 }
 
 TEST(lying_dlpack, needs_no_deleter_to_be_refused) {
-  for (const lie& one : lies) {
+  for (const test::dlpack_lie& one : test::dlpack_lies) {
     SCOPED_TRACE(one.name);
     foreign_memory memory;
     memory.has_deleter = false;
@@ -480,7 +431,7 @@ TEST(an_array, that_gets_another_shape_and_dtype_leaves_the_tensor_as_it_was) {
   EXPECT_EQ(tensor.sum().item<double>(), 15);
   const py::array exported = ndtorch::numpy(tensor);
   EXPECT_TRUE(is_true("x.dtype == 'f8' and x.shape == (6,)", exported));
-  EXPECT_TRUE(py::object(exported.attr("base")).is(object));
+  EXPECT_TRUE(base_of(exported).is(object));
 }
 
 // As NumPy makes it for code that asks for another dtype or order of an array that it writes to.
@@ -491,7 +442,7 @@ TEST(an_array, that_is_to_be_written_back_is_itself_the_base_of_its_export) {
   py::object object = iterator.attr("operands")[py::int_(0)];
   ASSERT_TRUE(is_true("x.flags.writebackifcopy and x.base is not None", object));
   const py::array exported = ndtorch::numpy(ndtorch::from_numpy(object));
-  EXPECT_TRUE(py::object(exported.attr("base")).is(object));
+  EXPECT_TRUE(base_of(exported).is(object));
   iterator.attr("close")();
   iterator = py::none();
   object = py::none();
@@ -525,7 +476,7 @@ TEST(a_writable_array, that_becomes_read_only_under_a_tensor_is_exported_as_such
   object.attr("flags").attr("writeable") = false;
   const py::array exported = ndtorch::numpy(tensor);
   EXPECT_FALSE(exported.writeable());
-  EXPECT_TRUE(py::object(exported.attr("base")).is(object));
+  EXPECT_TRUE(base_of(exported).is(object));
   EXPECT_EQ(exported.data(), py::array(object).data());
 }
 

@@ -26,6 +26,7 @@ using ndtorch::ndim;
 using ndtorch::tensor_t;
 using test::array;
 using test::eval;
+using test::is_true;
 using test::message_of;
 
 // Bools that are true by bytes of all kinds, in memory of every layout.
@@ -55,18 +56,16 @@ void expect_bools_of(const at::Tensor& tensor, const py::object& source) {
       "'u1').reshape(())).astype(bool)",
       py::arg("a") = source);
   const py::array got = test::elements(tensor.cpu());
-  EXPECT_TRUE(eval("g.view('u1').tolist() == (b != 0).astype('u1').tolist()", py::arg("g") = got,
-                   py::arg("b") = bytes)
-                  .cast<bool>())
+  EXPECT_TRUE(is_true("g.view('u1').tolist() == (b != 0).astype('u1').tolist()", py::arg("g") = got,
+                      py::arg("b") = bytes))
       << py::str(got).cast<std::string>();
 }
 
 void expect_numbers_of(const at::Tensor& tensor, const py::object& source) {
   const py::array got = test::elements(tensor);
-  EXPECT_TRUE(eval("g.tolist() == (np.array(a) * 1).tolist()", py::arg("g") = got,
-                   py::arg("a") =
-                       eval("np.array(a.tolist(), bool).reshape(a.shape)", py::arg("a") = source))
-                  .cast<bool>())
+  EXPECT_TRUE(is_true(
+      "g.tolist() == (np.array(a) * 1).tolist()", py::arg("g") = got,
+      py::arg("a") = eval("np.array(a.tolist(), bool).reshape(a.shape)", py::arg("a") = source)))
       << py::str(got).cast<std::string>();
 }
 
@@ -257,7 +256,7 @@ TEST(typed_access, to_const_bools_copies_others_and_only_where_it_may) {
   for (const char* const expression : arrays) {
     SCOPED_TRACE(expression);
     const py::object source = eval(expression);
-    if (eval("a.size == 0", py::arg("a") = source).cast<bool>()) continue;
+    if (is_true("a.size == 0", py::arg("a") = source)) continue;
     expect_bools_of(tensor_t<const bool>::from(source), source);
     expect_bools_of(tensor_t<const bool, c_contig>::from(source), source);
     expect_bools_of(tensor_t<const bool, f_contig>::from(source), source);
@@ -314,20 +313,20 @@ TEST(typed_access, makes_bools_that_may_be_written_0_and_1_where_they_are) {
   }
   const py::array gaps = array("np.array([7, 255, 0, 255, 7], 'u1').view(bool)[::2]");
   EXPECT_EQ(counted(tensor_t<bool, ndim<1>>::from(gaps)), 2);
-  EXPECT_TRUE(eval("a.base.tolist() == [1, 255, 0, 255, 1]", py::arg("a") = gaps).cast<bool>());
+  EXPECT_TRUE(is_true("a.base.tolist() == [1, 255, 0, 255, 1]", py::arg("a") = gaps));
 }
 
 TEST(typed_access, writes_only_into_the_arguments_of_the_overload_that_is_called) {
-  auto module = py::reinterpret_steal<py::module_>(PyModule_New("overloads"));
+  auto module = test::new_module();
   module.def("f", [](const tensor_t<bool>&, const py::str&) { return 1; });
   module.def("f", [](const tensor_t<const std::uint8_t>&, const py::object&) { return 2; });
   module.def("f", [](const tensor_t<bool, ndim<1>>& mask, int) { return counted(mask); });
   const py::object bytes = eval("np.array([255, 0, 7], 'u1')");
   const py::object mask = bytes.attr("view")("bool");
   EXPECT_EQ(module.attr("f")(mask, py::none()).cast<int>(), 2);
-  EXPECT_TRUE(eval("b.tolist() == [255, 0, 7]", py::arg("b") = bytes).cast<bool>());
+  EXPECT_TRUE(is_true("b.tolist() == [255, 0, 7]", py::arg("b") = bytes));
   EXPECT_EQ(module.attr("f")(mask, 1).cast<int>(), 2) << "counted";
-  EXPECT_TRUE(eval("b.tolist() == [1, 0, 1]", py::arg("b") = bytes).cast<bool>());
+  EXPECT_TRUE(is_true("b.tolist() == [1, 0, 1]", py::arg("b") = bytes));
 }
 
 TEST(typed_access, to_a_tensor_of_libtorchs_follows_the_same_rules) {

@@ -4,7 +4,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/imag.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/quantize_per_tensor.h>
 #include <ndtorch/ndtorch.h>
 
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include <functional>
 #include <vector>
 
+#include "support/exports.h"
 #include "support/support.h"
 
 namespace {
@@ -212,7 +212,7 @@ TEST(ten_thousand, failing_exports_leave_nothing_behind) {
                                 at::imag(at::ones({3}, at::kComplexFloat).conj()),
                                 at::ones({3}).to_sparse(),
                                 at::empty({3}, at::kMeta),
-                                at::quantize_per_tensor(at::ones({3}), 1, 0, at::kQInt8),
+                                test::quantized(),
                                 at::ones(std::vector<std::int64_t>(65, 1))};
   for (const at::Tensor& tensor : tensors) {
     SCOPED_TRACE(tensor.toString());

@@ -8,12 +8,9 @@
 #include <ndtorch/ndtorch.h>
 
 #include <array>
-#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
 #include "support/support.h"
@@ -22,21 +19,13 @@ namespace {
 
 namespace py = pybind11;
 using test::array;
+using test::base_of;
 using test::eval;
 using test::on_thread_without_gil;
 using test::references;
+using test::watched;
 
-// Whether a Python object is still there, without keeping it.
-class watched {
- public:
-  explicit watched(py::handle object) : reference_(object) {}
-  bool is_alive() const { return !reference_().is_none(); }
-
- private:
-  py::weakref reference_;
-};
-
-// The same for a tensor's storage.
+// Whether a tensor's storage is still there, without keeping it.
 class watched_storage {
  public:
   explicit watched_storage(const at::Tensor& tensor)
@@ -47,8 +36,6 @@ class watched_storage {
  private:
   c10::weak_intrusive_ptr<c10::StorageImpl> storage_;
 };
-
-py::object base_of(const py::object& array) { return array.attr("base"); }
 
 // ----- array -> tensor
 
@@ -132,106 +119,6 @@ TEST_P(shared_array, is_kept_by_the_graph_of_autograd) {
   EXPECT_EQ(weight.grad().sum().item<double>(), 3);
   loss.reset();
   EXPECT_FALSE(original.is_alive());
-}
-
-TEST_P(shared_array, is_freed_on_a_thread_without_the_gil) {
-  // The finaliser is Python code, which only a thread with the GIL may run.
-  const py::dict python = test::exec(R"(
-import threading, weakref
-here = threading.get_ident()
-freed = []
-a = np.arange(6.)
-weakref.finalize(a, lambda: freed.append('here' if threading.get_ident() == here else 'there'))
-)");
-  at::Tensor tensor = share(python["a"]);
-  python["a"] = py::none();
-  on_thread_without_gil([&] { tensor.reset(); });
-  EXPECT_EQ(std::string(py::str(python["freed"])), "['there']");
-}
-
-TEST_P(shared_array, is_given_up_at_once_on_a_thread_without_the_gil_and_freed_when_that_is_free) {
-  py::object source = array("np.arange(6.)");
-  const watched original(source);
-  at::Tensor tensor = share(source);
-  source.release().dec_ref();
-  std::thread([own = std::move(tensor)]() mutable { own.reset(); }).join();
-  EXPECT_TRUE(original.is_alive());  // this thread has the GIL all the while
-  test::wait_for_drops();
-  EXPECT_FALSE(original.is_alive());
-}
-
-TEST_P(shared_array, is_counted_right_where_many_threads_drop_their_tensors) {
-  const py::array source = array("np.arange(6.)");
-  std::vector<std::vector<at::Tensor>> tensors(4);
-  for (auto& some : tensors) {
-    for (int i = 0; i < 500; ++i) some.push_back(share(source));
-  }
-  EXPECT_EQ(references(source), 2001);
-  std::vector<std::thread> threads;
-  for (auto& some : tensors) threads.emplace_back([&some] { some.clear(); });
-  for (int i = 0; i < 500; ++i) share(source);
-  for (std::thread& thread : threads) thread.join();
-  test::wait_for_drops();
-  EXPECT_EQ(references(source), 1);
-}
-
-TEST_P(shared_array, is_freed_in_the_order_of_the_drops) {
-  const py::dict python = test::exec(R"(
-import weakref
-freed = []
-arrays = [np.arange(6.) for _ in range(100)]
-for i, a in enumerate(arrays): weakref.finalize(a, freed.append, i)
-del a
-)");
-  std::vector<at::Tensor> tensors;
-  for (const py::handle one : python["arrays"]) tensors.push_back(share(one));
-  python["arrays"].attr("clear")();
-  std::thread([&] {
-    for (at::Tensor& tensor : tensors) tensor.reset();
-  }).join();
-  test::wait_for_drops();
-  EXPECT_TRUE(eval("freed == list(range(100))", py::arg("freed") = python["freed"]).cast<bool>());
-}
-
-// No Python code runs in this loop, so that nothing else gives the GIL up.
-TEST_P(shared_array, is_freed_during_a_loop_that_converts_and_keeps_the_gil) {
-  py::object source = array("np.arange(6.)");
-  const py::array other = array("np.arange(6.)");
-  const watched original(source);
-  at::Tensor tensor = share(source);
-  source.release().dec_ref();
-  std::thread([own = std::move(tensor)]() mutable { own.reset(); }).join();
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (original.is_alive() && std::chrono::steady_clock::now() < give_up) share(other);
-  EXPECT_FALSE(original.is_alive());
-}
-
-// Its finaliser runs on a thread of ndtorch's, and does what Python code does anywhere else.
-TEST_P(shared_array, may_have_a_finaliser_that_converts_and_drops) {
-  const py::array other = array("np.arange(3.)");
-  at::Tensor made;
-  py::object source = array("np.arange(6.)");
-  const py::object finalize = py::module_::import("weakref").attr("finalize")(
-      source, py::cpp_function([&] {
-        share(other);
-        made = share(other);
-        std::thread([more = share(other)]() mutable { more.reset(); }).join();
-      }));
-  at::Tensor tensor = share(source);
-  source.release().dec_ref();
-  on_thread_without_gil([&] { tensor.reset(); });
-  EXPECT_EQ(made.sum().item<double>(), 3);
-  EXPECT_EQ(references(other), 2);
-}
-
-TEST_P(shared_array, may_die_with_a_thread) {
-  const py::array source = array("np.arange(6.)");
-  at::Tensor tensor = share(source);
-  on_thread_without_gil([&] {
-    static thread_local at::Tensor own;
-    own = std::move(tensor);
-  });
-  EXPECT_EQ(references(source), 1);
 }
 
 TEST(copied_array, is_not_kept) {

@@ -1,7 +1,6 @@
 // Storages that were freed or made smaller after a tensor was made on them: an error on every way out,
 // before anybody touches the memory.
 #include <ATen/TensorOperators.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/complex.h>
 #include <ATen/ops/ones.h>
@@ -17,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "support/exports.h"
 #include "support/private_use1.h"
 #include "support/support.h"
 
@@ -27,17 +27,12 @@ using ndtorch::c_contig;
 using ndtorch::tensor_t;
 using test::array;
 using test::eval;
+using test::free_storage;
 using test::message_of;
 using test::raised_by;
+using test::resize_storage;
 
 const char* const lost = "can't export a tensor without memory. Got a tensor of shape ";
-
-// As untyped_storage().resize_() of Python.
-void resize_storage(const at::Tensor& tensor, std::size_t nbytes) {
-  at::native::resize_bytes_nocuda(tensor.storage(), c10::SymInt(static_cast<std::int64_t>(nbytes)));
-}
-
-void free_storage(const at::Tensor& tensor) { resize_storage(tensor, 0); }
 
 // Each way out; each by a lost tensor's own words.
 const std::vector<std::function<void(const at::Tensor&)>> ways_out = {

@@ -15,6 +15,7 @@ namespace {
 namespace py = pybind11;
 using ndtorch::tensor_t;
 using test::eval;
+using test::is_true;
 using test::message_of;
 
 const char* const would_be_lost = "its mask would be lost";
@@ -122,8 +123,7 @@ TEST(a_mask, that_masks_nothing_is_none) {
     for (std::size_t i = 0; i < ways_in.size(); ++i) {
       SCOPED_TRACE(i);
       const at::Tensor tensor = ways_in[i](data).reshape({-1}).slice(0, 0, 2).to(at::kDouble);
-      EXPECT_TRUE(
-          eval("a.tolist() == [1., 2.]", py::arg("a") = test::elements(tensor)).cast<bool>());
+      EXPECT_TRUE(is_true("a.tolist() == [1., 2.]", py::arg("a") = test::elements(tensor)));
     }
   }
 }

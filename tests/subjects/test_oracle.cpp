@@ -26,6 +26,7 @@ using test::expect_same_failure;
 using test::facts;
 using test::facts_of;
 using test::function_in;
+using test::is_true;
 using test::outcome;
 
 // The answers of a conversion that doesn't throw: "shares", "copies", "empty" (no memory to share),
@@ -236,8 +237,7 @@ void expect_difference(const difference& line, const std::string& function, py::
   EXPECT_EQ(ours.tensor->sizes, plain.sizes);
   EXPECT_EQ(ours.tensor->bytes, plain.bytes);
   // Where a stride is 0, NumPy's own copy has the axes in another order than PyTorch's.
-  if (ours.answer != "copies" || py::cast<bool>(eval("0 in a.strides", py::arg("a") = array)))
-    return;
+  if (ours.answer != "copies" || is_true("0 in a.strides", py::arg("a") = array)) return;
   for (std::size_t i = 0; i < plain.sizes.size(); ++i) {
     if (plain.sizes[i] < 2) continue;
     EXPECT_EQ(ours.tensor->strides[i], plain.strides[i]) << "axis " << i;
@@ -253,8 +253,7 @@ void expect_writes_are_seen(const at::Tensor& tensor, py::handle array) {
   array[py::ellipsis()] = eval("a.dtype.type(2)", py::arg("a") = array);
   EXPECT_EQ(facts_of(tensor).bytes, bytes("np.full(a.shape, 2, a.dtype).tobytes()", array));
   // LibTorch refuses to write to elements that overlap.
-  if (!eval("0 in a.strides or a.strides == (a.itemsize,) * 2", py::arg("a") = array)
-           .cast<bool>()) {
+  if (!is_true("0 in a.strides or a.strides == (a.itemsize,) * 2", py::arg("a") = array)) {
     tensor.fill_(4);
     EXPECT_EQ(bytes("a.tobytes()", array), bytes("np.full(a.shape, 4, a.dtype).tobytes()", array));
   }
@@ -298,8 +297,8 @@ TEST(from_numpy, takes_dtypes_that_pytorch_refuses) {
     const py::object array = eval("np.ones(3, d)", py::arg("d") = dtype);
     const outcome theirs = caught(
         [&] { return outcome_of(eval("torch.from_numpy(a)", py::arg("a") = array), array); });
-    const bool foreign = py::cast<bool>(eval(
-        "a.dtype.char == 'Q' or a.dtype.type.__module__ == 'ml_dtypes'", py::arg("a") = array));
+    const bool foreign = is_true("a.dtype.char == 'Q' or a.dtype.type.__module__ == 'ml_dtypes'",
+                                 py::arg("a") = array);
     EXPECT_EQ(theirs.answer, foreign ? "TypeError" : "shares") << theirs.text;
     EXPECT_EQ(ndtorch_answer("from_numpy", array).answer, "shares");
     refused += foreign;

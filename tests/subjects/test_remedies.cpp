@@ -1,16 +1,13 @@
 // Every message that names a remedy: the situation that it is thrown in, its words, and the remedy, which
 // must then work. tests/python/test_error_page.py asks that none of docs/errors.md is missing.
 #include <ATen/TensorOperators.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/_add_batch_dim.h>
 #include <ATen/ops/_efficientzerotensor.h>
-#include <ATen/ops/_nested_tensor_from_tensor_list.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/quantize_per_tensor.h>
 #include <ATen/ops/zeros_like.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
@@ -26,6 +23,7 @@
 
 #include "support/arrays.h"
 #include "support/dlpack.h"
+#include "support/exports.h"
 #include "support/private_use1.h"
 #include "support/support.h"
 
@@ -45,6 +43,10 @@ using ndtorch::to_dlpack;
 using ndtorch::to_numpy;
 using ndtorch::device::of;
 using test::eval;
+using test::is_true;
+using test::nested;
+using test::of_dims;
+using test::quantized;
 using test::raised_by;
 
 // A call that fails, the part of its message that says what to do, and calls that do so.
@@ -285,7 +287,7 @@ const std::vector<remedy> of_holders = {
 
 at::Tensor freed() {
   at::Tensor tensor = at::ones({3});
-  at::native::resize_bytes_nocuda(tensor.storage(), c10::SymInt(0));
+  test::free_storage(tensor);
   return tensor;
 }
 
@@ -299,10 +301,7 @@ at::Tensor grown_in_vain() {
   return tensor;
 }
 
-at::Tensor quantized() { return at::quantize_per_tensor(at::ones(3), 1, 0, at::kQInt8); }
-at::Tensor nested() { return at::_nested_tensor_from_tensor_list({at::ones({3}), at::ones({2})}); }
 at::Tensor complex() { return at::ones({2}, at::kComplexFloat); }
-at::Tensor of_dims(std::size_t count) { return at::ones(std::vector<std::int64_t>(count, 1)); }
 at::Tensor on_a_device() { return at::ones({3}).to(at::Device(at::kPrivateUse1, 0)); }
 at::Tensor subclass() {
   at::Tensor tensor = at::ones({3});
@@ -342,7 +341,7 @@ const std::vector<remedy> of_exports = {
      [] { numpy(freed()); },
      {[] {
         const at::Tensor tensor = freed();
-        at::native::resize_bytes_nocuda(tensor.storage(), c10::SymInt(12));
+        test::resize_storage(tensor, 12);
         numpy(tensor);
       },
       [] { numpy(at::zeros_like(freed())); }}},
@@ -435,7 +434,7 @@ const std::vector<remedy> of_exports = {
 };
 
 py::module_ with_iterable() {
-  auto module = py::reinterpret_steal<py::module_>(PyModule_New("remedies"));
+  auto module = test::new_module();
   module.def("f", [](const std::vector<tensor_t<const float>>&) {});
   ndtorch::explain_mismatches(module, "f");
   return module;
@@ -475,7 +474,7 @@ const std::vector<remedy> of_arguments = {
      {[] {
        const py::object made = eval("np.zeros(3).astype('float32')");
        typed<float>(made).fill_(1);
-       EXPECT_TRUE(eval("(a == 1).all()", py::arg("a") = made).cast<bool>());
+       EXPECT_TRUE(is_true("(a == 1).all()", py::arg("a") = made));
      }}},
     {"Pass a copy, array.copy(), and use it afterwards.",
      taken(typed<double>, "np.broadcast_to(1., 3)"),
@@ -508,9 +507,7 @@ const std::vector<remedy> of_arguments = {
      [] { tensor_t<>{nested()}; },
      {[] { tensor_t<>{nested().to_padded_tensor(0)}; }, [] { tensor_t<>{nested().unbind()[0]}; }}},
     {"is no function that pybind11 made in this scope. Define it first.",
-     [] {
-       ndtorch::explain_mismatches(py::reinterpret_steal<py::module_>(PyModule_New("empty")), "f");
-     },
+     [] { ndtorch::explain_mismatches(test::new_module(), "f"); },
      {[] { with_iterable(); }}},
     {"Pass a list, list(iterator), to hear what is wrong with its items.",
      [] { with_iterable().attr("f")(eval("(x for x in ['text'])")); },

@@ -7,7 +7,6 @@
 #include <ndtorch/from_numpy.h>
 #include <pybind11/numpy.h>
 
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -85,8 +84,6 @@ inline const char* const masked_arrays[] = {
     "np.ma.masked",
 };
 
-inline std::string text_of(py::handle object) { return py::str(object); }
-
 // An array of the dtype with the elements 0 to 5, as far as it has these.
 inline py::array six_of(at::ScalarType type) {
   return array("np.arange(6).reshape(2, 3).astype(d)", py::arg("d") = ndtorch::numpy_dtype(type));
@@ -120,7 +117,7 @@ inline void expect_writes_go_both_ways(at::Tensor tensor, const py::array& array
   array[py::ellipsis()] = py::int_(0);
   expect_elements(tensor, array);
   tensor.fill_(1);
-  EXPECT_TRUE(py::cast<bool>(eval("(a == 1).all()", py::arg("a") = array)));
+  EXPECT_TRUE(is_true("(x == 1).all()", array));
 }
 
 // The same, the other way round: what is written on one side stays there.
@@ -129,7 +126,7 @@ inline void expect_writes_stay(at::Tensor tensor, const py::array& array) {
   tensor.fill_(1);
   EXPECT_TRUE(same_elements(array, before));
   array[py::ellipsis()] = py::int_(0);
-  EXPECT_TRUE(py::cast<bool>(eval("(a == 1).all()", py::arg("a") = elements(tensor))));
+  EXPECT_TRUE(is_true("(x == 1).all()", elements(tensor)));
 }
 
 inline void expect_starts_with(const std::string& text, const std::string& start) {
@@ -146,27 +143,6 @@ std::string refusal_of(const py::object& object, Function&& function) {
     EXPECT_EQ(references(object), before);
   }
   return message;
-}
-
-// Without the GIL, `function` must throw what names the function of ndtorch that it calls.
-template <class Function>
-void expect_gil_message([[maybe_unused]] const std::string& name,
-                        [[maybe_unused]] Function&& function) {
-#ifdef NDEBUG
-  GTEST_SKIP() << "only debug builds check";
-#else
-  std::string message;
-  on_thread_without_gil([&] {
-    try {
-      function();
-    } catch (const std::runtime_error& error) {
-      message = error.what();
-    }
-  });
-  EXPECT_EQ(message, "ndtorch::" + name +
-                         " was called without the GIL: take it first, with "
-                         "pybind11::gil_scoped_acquire");
-#endif
 }
 
 // Dtype, shape and bytes of a tensor.

@@ -4,12 +4,15 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/DeviceType.h>
+#include <c10/core/Stream.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "private_use1.h"
 #include "support.h"
@@ -45,12 +48,24 @@ class device_test : public testing::TestWithParam<const char*> {
   }
 
   at::Device device() const { return at::Device(GetParam()); }
+  c10::impl::VirtualGuardImpl guard() const { return c10::impl::VirtualGuardImpl(device().type()); }
+  c10::Stream new_stream() const { return guard().getStreamFromGlobalPool(device()); }
 };
 
 inline std::string name_of_device(const testing::TestParamInfo<const char*>& device) {
   std::string name = device.param;
   std::replace(name.begin(), name.end(), ':', '_');
   return name;
+}
+
+// The copies between the CPU and a device since the last call; none may have held the GIL.
+inline std::vector<inverted::copy_record> take_transfers() {
+  std::vector<inverted::copy_record> transfers;
+  for (const inverted::copy_record& copy : inverted::take_copies()) {
+    EXPECT_FALSE(copy.with_gil) << copy.from << " to " << copy.to;
+    if (copy.from != copy.to) transfers.push_back(copy);
+  }
+  return transfers;
 }
 
 }  // namespace test

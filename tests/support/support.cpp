@@ -82,10 +82,10 @@ py::dict exec(const std::string& statements, const py::dict& locals) {
 
 bool same_elements(py::handle a, py::handle b) {
   // As bytes, so that NaN equals itself and no dtype needs an == of its own.
-  return py::cast<bool>(
-      eval("a.shape == b.shape and a.dtype == b.dtype and "
-           "np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()",
-           py::arg("a") = a, py::arg("b") = b));
+  return is_true(
+      "a.shape == b.shape and a.dtype == b.dtype and "
+      "np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()",
+      py::arg("a") = a, py::arg("b") = b);
 }
 
 void call_through_pybind11(const std::function<void()>& function) {

@@ -7,9 +7,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 namespace test {
@@ -38,6 +40,18 @@ py::array array(const std::string& expression, Args&&... args) {
   return py::reinterpret_borrow<py::array>(eval(expression, std::forward<Args>(args)...));
 }
 
+// Whether an expression is true: of `x`, or of what is named, as in eval().
+template <class... Names, std::enable_if_t<(std::is_base_of_v<py::arg, Names> && ...), int> = 0>
+bool is_true(const std::string& expression, Names... names) {
+  return eval(expression, std::move(names)...).template cast<bool>();
+}
+inline bool is_true(const std::string& expression, py::handle x) {
+  return is_true(expression, py::arg("x") = x);
+}
+
+inline std::string text_of(py::handle object) { return py::str(object); }
+inline std::string repr_of(py::handle object) { return py::repr(object); }
+
 // Python's torch. Where it has none, as beside a LibTorch that is no package of this Python's, the
 // test ends here, skipped.
 py::module_ import_torch();
@@ -46,6 +60,27 @@ py::module_ import_torch();
 py::dict exec(const std::string& statements, const py::dict& locals = py::dict());
 
 inline Py_ssize_t references(py::handle object) { return Py_REFCNT(object.ptr()); }
+
+// Whether a Python object is still there, without keeping it.
+class watched {
+ public:
+  explicit watched(py::handle object) : reference_(object) {}
+  py::object object() const { return reference_(); }
+  bool is_alive() const { return !object().is_none(); }
+
+ private:
+  py::weakref reference_;
+};
+
+inline py::object base_of(const py::object& array) { return array.attr("base"); }
+
+// Where the elements begin.
+inline std::uintptr_t address_of(const at::Tensor& tensor) {
+  return reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr());
+}
+inline std::uintptr_t address_of(py::handle torch_tensor) {
+  return torch_tensor.attr("data_ptr")().cast<std::uintptr_t>();
+}
 
 // Whether two arrays hold the same elements, NaN included, in the same shape and dtype.
 bool same_elements(py::handle a, py::handle b);
@@ -98,6 +133,18 @@ class import_replaced {
   py::object before_;
 };
 
+// A module that nobody can import.
+inline py::module_ new_module() {
+  return py::reinterpret_steal<py::module_>(PyModule_New("calls"));
+}
+
+// A function of Python's on a C++ one.
+template <class Function>
+py::cpp_function python_function(
+    Function&& function, py::return_value_policy policy = py::return_value_policy::automatic) {
+  return py::cpp_function(std::forward<Function>(function), policy);
+}
+
 // Calls `function` as Python would: C++ exceptions become Python's.
 void call_through_pybind11(const std::function<void()>& function);
 
@@ -125,6 +172,15 @@ void on_thread_without_gil(Function&& function) {
     std::thread(std::forward<Function>(function)).join();
   }
   wait_for_drops();
+}
+
+// Drops a tensor here, or on a thread without the GIL.
+inline void drop(at::Tensor& tensor, bool with_gil) {
+  if (with_gil) {
+    tensor.reset();
+  } else {
+    on_thread_without_gil([&] { tensor.reset(); });
+  }
 }
 
 }  // namespace test

@@ -23,12 +23,15 @@
 #include <thread>
 #include <vector>
 
+#include "support/arrays.h"
 #include "support/support.h"
 
 namespace {
 
 namespace py = pybind11;
 using test::array;
+using test::at_the_same_address;
+using test::base_of;
 using test::eval;
 using test::message_of;
 using test::references;
@@ -39,14 +42,6 @@ py::array read_only(const std::string& expression) {
   py::array result = array(expression);
   result.attr("setflags")(py::arg("write") = false);
   return result;
-}
-
-bool share_memory(const at::Tensor& tensor, const py::array& array) {
-  return tensor.const_data_ptr() == array.data();
-}
-
-bool is_alive(const py::weakref& reference) {
-  return py::cast<bool>(eval("r() is not None", py::arg("r") = reference));
 }
 
 // Runs `function` on another thread while this one waits for it and has the GIL, as LibTorch does
@@ -72,7 +67,7 @@ TEST(read, shares_the_arrays_memory) {
   EXPECT_EQ(tensor.contiguous().const_data_ptr(), source.data());
   at::ones({2, 3}, at::kDouble).copy_(tensor);
   EXPECT_FALSE(tensor.toString().empty());
-  EXPECT_TRUE(share_memory(tensor, source));
+  EXPECT_TRUE(at_the_same_address(tensor, source));
   EXPECT_EQ(references(source), 2);
 }
 
@@ -152,12 +147,12 @@ TEST_P(first_write, leaves_the_array_and_reaches_every_view_of_the_tensor) {
     const at::Tensor made_before = tensor.slice(1, 1, 3).t();
     const at::Tensor expected = tensor.clone();
     const std::vector<std::int64_t> strides = tensor.strides().vec();
-    ASSERT_TRUE(share_memory(tensor, source));
+    ASSERT_TRUE(at_the_same_address(tensor, source));
 
     write(tensor);
     write(expected);
     EXPECT_TRUE(same_elements(source, array(expression)));
-    EXPECT_FALSE(share_memory(tensor, source));
+    EXPECT_FALSE(at_the_same_address(tensor, source));
     EXPECT_TRUE(at::equal(tensor, expected));
     EXPECT_TRUE(at::equal(made_before, expected.slice(1, 1, 3).t()));
     EXPECT_TRUE(at::equal(tensor[1], expected[1])) << "a view made afterwards";
@@ -173,16 +168,16 @@ TEST_P(first_write, leaves_the_array_and_reaches_every_view_of_the_tensor) {
 // The operator that writes may be at reading it.
 TEST_P(first_write, keeps_the_array_until_the_last_tensor_goes) {
   py::object source = read_only("np.arange(6.).reshape(2, 3)");
-  const py::weakref original(source);
+  const test::watched original(source);
   at::Tensor tensor = ndtorch::from_numpy(source);
   at::Tensor part = tensor[1];
   write(tensor);
   EXPECT_EQ(references(source), 2);
   source.release().dec_ref();
   tensor.reset();
-  EXPECT_TRUE(is_alive(original));
+  EXPECT_TRUE(original.is_alive());
   part.reset();
-  EXPECT_FALSE(is_alive(original));
+  EXPECT_FALSE(original.is_alive());
 }
 
 TEST(first_write, of_an_operator_that_has_taken_a_pointer_to_read_there) {
@@ -204,7 +199,7 @@ TEST_P(first_write, needs_no_other_holder_of_the_array) {
 
 TEST_P(first_write, works_on_a_thread_without_the_gil) {
   py::object source = read_only("np.arange(6.).reshape(2, 3)");
-  const py::weakref original(source);
+  const test::watched original(source);
   at::Tensor tensor = ndtorch::from_numpy(source);
   const at::Tensor expected = tensor.clone();
   write(expected);
@@ -213,7 +208,7 @@ TEST_P(first_write, works_on_a_thread_without_the_gil) {
   EXPECT_TRUE(same_elements(source, array("np.arange(6.).reshape(2, 3)")));
   source.release().dec_ref();
   test::on_thread_without_gil([&] { tensor.reset(); });
-  EXPECT_FALSE(is_alive(original));
+  EXPECT_FALSE(original.is_alive());
 }
 
 TEST_P(first_write, waits_for_no_gil) {
@@ -231,7 +226,7 @@ TEST(first_write, of_another_tensor_leaves_this_one_sharing) {
   const at::Tensor written = ndtorch::from_numpy(source);
   const at::Tensor other = ndtorch::as_tensor(source);
   written.zero_();
-  EXPECT_TRUE(share_memory(other, source));
+  EXPECT_TRUE(at_the_same_address(other, source));
   EXPECT_EQ(other.sum().item<double>(), 3);
 }
 
@@ -304,13 +299,13 @@ TEST(export_before_the_first_write, shares_and_is_read_only) {
   const at::Tensor tensor = ndtorch::from_numpy(source);
   for (const py::array& result : {ndtorch::numpy(tensor), ndtorch::to_numpy(tensor)}) {
     EXPECT_EQ(result.data(), source.data());
-    EXPECT_TRUE(py::object(result.attr("base")).is(source));
+    EXPECT_TRUE(base_of(result).is(source));
     EXPECT_FALSE(result.writeable());
     EXPECT_CONTAINS(message_of<py::error_already_set>([&] { result[py::int_(0)] = 1; }),
                     "read-only");
     message_of<py::error_already_set>([&] { result.attr("setflags")(py::arg("write") = true); });
   }
-  EXPECT_TRUE(share_memory(tensor, source));
+  EXPECT_TRUE(at_the_same_address(tensor, source));
 }
 
 TEST(export_before_the_first_write, keeps_the_old_content) {
@@ -333,7 +328,7 @@ TEST(export_before_the_first_write, of_an_array_that_became_writable_is_of_the_t
     if (!keeps_array) source = py::none();
 
     const py::array exported = ndtorch::numpy(tensor);
-    EXPECT_TRUE(share_memory(tensor, exported));
+    EXPECT_TRUE(at_the_same_address(tensor, exported));
     EXPECT_TRUE(exported.writeable());
     tensor.add_(1);
     EXPECT_EQ(exported.attr("sum")().cast<double>(), 500500);
@@ -393,7 +388,7 @@ TEST(export_before_the_first_write, may_meet_the_first_write_of_another_thread) 
     const py::array exported = ndtorch::numpy(tensor);
     const auto offered = ndtorch::detail::offer_dlpack<DLManagedTensorVersioned>(tensor);
     const bool is_shared = exported.data() == source.data();
-    ASSERT_EQ(py::object(exported.attr("base")).is(source), is_shared);
+    ASSERT_EQ(base_of(exported).is(source), is_shared);
     ASSERT_EQ(exported.writeable(), !is_shared);
     ASSERT_EQ((offered->flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0,
               offered->dl_tensor.data == source.data());
@@ -415,7 +410,7 @@ TEST(export_after_the_first_write, is_writable_and_does_not_share_with_the_array
     const py::array result = ndtorch::numpy(one);
     EXPECT_TRUE(result.writeable());
     EXPECT_EQ(result.data(), one.const_data_ptr());
-    EXPECT_FALSE(py::isinstance<py::array>(result.attr("base")));
+    EXPECT_FALSE(py::isinstance<py::array>(base_of(result)));
   }
   ndtorch::numpy(part)[py::int_(0)] = 7;
   EXPECT_EQ(tensor[2].item<double>(), 7);
@@ -426,9 +421,9 @@ TEST(export_before_the_first_write, comes_back_as_a_tensor_that_copies_on_write)
   const py::array source = read_only("np.arange(6.)");
   const at::Tensor first = ndtorch::from_numpy(source);
   const at::Tensor second = ndtorch::from_numpy(ndtorch::numpy(first));
-  EXPECT_TRUE(share_memory(second, source));
+  EXPECT_TRUE(at_the_same_address(second, source));
   second.zero_();
-  EXPECT_TRUE(share_memory(first, source));
+  EXPECT_TRUE(at_the_same_address(first, source));
   EXPECT_TRUE(same_elements(source, array("np.arange(6.)")));
 }
 
@@ -438,7 +433,7 @@ TEST(leaf_that_requires_grad, is_refused_the_write_and_stays_shared) {
   const py::array source = read_only("np.ones(3)");
   const at::Tensor leaf = ndtorch::as_tensor(source, at::TensorOptions().requires_grad(true));
   EXPECT_THROW(leaf.add_(1), c10::Error);
-  EXPECT_TRUE(share_memory(leaf, source));
+  EXPECT_TRUE(at_the_same_address(leaf, source));
   EXPECT_TRUE(same_elements(source, array("np.ones(3)")));
 }
 
@@ -446,7 +441,7 @@ TEST(leaf_that_requires_grad, may_be_trained_and_leaves_the_array) {
   const py::array source = read_only("np.ones(3)");
   const at::Tensor leaf = ndtorch::as_tensor(source, at::TensorOptions().requires_grad(true));
   leaf.mul(leaf).sum().backward();
-  EXPECT_TRUE(share_memory(leaf, source));
+  EXPECT_TRUE(at_the_same_address(leaf, source));
   {
     const c10::AutoGradMode no_grad(false);
     leaf.sub_(leaf.grad());
@@ -487,7 +482,7 @@ TEST(broadcast_array, is_refused_the_write_of_an_op_and_stays_shared) {
   const at::Tensor tensor = ndtorch::from_numpy(source);
   EXPECT_EQ(tensor.storage().nbytes(), 24U);
   EXPECT_THROW(tensor.add_(1), c10::Error) << "elements share memory";
-  EXPECT_TRUE(share_memory(tensor, source));
+  EXPECT_TRUE(at_the_same_address(tensor, source));
   EXPECT_TRUE(same_elements(source, array("np.broadcast_to(np.arange(3.), (2, 3))")));
 }
 

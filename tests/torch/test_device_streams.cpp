@@ -6,7 +6,6 @@
 #include <ATen/ops/ones.h>
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
 #include <ndtorch/to_numpy_async.h>
@@ -45,9 +44,6 @@ py::object filled(std::int64_t count, int value) {
 
 class streams : public test::device_test {
  protected:
-  c10::impl::VirtualGuardImpl guard() const { return c10::impl::VirtualGuardImpl(device().type()); }
-  c10::Stream new_stream() const { return guard().getStreamFromGlobalPool(device()); }
-
   // Keeps the current stream busy for a while, so that what isn't waited for isn't there in time.
   // The inverted device is late as it is.
   void delay() const {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "support/devices.h"
 #include "support/private_use1.h"
 #include "support/support.h"
 
@@ -23,13 +24,10 @@ TEST(inverted_device, has_memory_that_the_cpu_misreads) {
   EXPECT_NE(*static_cast<const double*>(there.const_data_ptr()), 1.0);
 }
 
-// The transfers between the CPU and a device since the last call; none may have held the GIL.
+// How large each transfer was since the last call.
 std::vector<std::size_t> transfers() {
   std::vector<std::size_t> bytes;
-  for (const inverted::copy_record& copy : inverted::take_copies()) {
-    EXPECT_FALSE(copy.with_gil) << copy.from << " to " << copy.to;
-    if (copy.from != copy.to) bytes.push_back(copy.bytes);
-  }
+  for (const inverted::copy_record& copy : test::take_transfers()) bytes.push_back(copy.bytes);
   return bytes;
 }
 

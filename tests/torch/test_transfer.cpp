@@ -6,7 +6,6 @@
 #include <ATen/ops/eq.h>
 #include <ATen/ops/equal.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
@@ -32,16 +31,11 @@ using test::eval;
 using test::message_of;
 using test::references;
 using test::same_elements;
+using test::take_transfers;
 
 constexpr std::chrono::microseconds late(3000);
 
-class transfer : public test::device_test {
- protected:
-  c10::StreamGuard on_another_stream() const {
-    return c10::StreamGuard(
-        c10::impl::VirtualGuardImpl(device().type()).getStreamFromGlobalPool(device()));
-  }
-};
+class transfer : public test::device_test {};
 
 INSTANTIATE_TEST_SUITE_P(private_use1, transfer, testing::Values("inverted:1"),
                          test::name_of_device);
@@ -183,12 +177,12 @@ TEST_P(transfer, keeps_to_the_current_stream) {
   const at::Tensor source = ones.to(device());
   at::Tensor target = source.new_empty({17'000'003});
   {
-    const c10::StreamGuard guard = on_another_stream();
+    const c10::StreamGuard on(new_stream());
     target.copy_(source);
     EXPECT_TRUE(same_elements(ndtorch::to_numpy(target), ndtorch::numpy(ones)));
   }
   {
-    const c10::StreamGuard guard = on_another_stream();
+    const c10::StreamGuard on(new_stream());
     target.copy_(ndtorch::tensor(eval("np.full(17_000_003, 7, 'float32')"), device()));
     EXPECT_TRUE(target.cpu().eq(7).all().item<bool>());
   }
@@ -204,21 +198,12 @@ TEST_P(transfer, works_where_no_memory_can_be_pinned) {
 
 // What only a device that counts can tell.
 
-std::vector<inverted::copy_record> on_the_bus() {
-  std::vector<inverted::copy_record> result;
-  for (const inverted::copy_record& copy : inverted::take_copies()) {
-    EXPECT_FALSE(copy.with_gil) << copy.from << " to " << copy.to;
-    if (copy.from != copy.to) result.push_back(copy);
-  }
-  return result;
-}
-
 TEST(large_transfer, goes_in_pieces_that_are_not_waited_for_one_by_one) {
   const at::Device device("inverted:1");
   const py::object array = eval("np.ones(20_000_000, 'float32')");
   const auto expect_pieces = [] {
     std::size_t bytes = 0;
-    for (const inverted::copy_record& copy : on_the_bus()) {
+    for (const inverted::copy_record& copy : take_transfers()) {
       EXPECT_FALSE(copy.waited_for);
       EXPECT_LE(copy.bytes, std::size_t{1} << 24);
       bytes += copy.bytes;
@@ -238,7 +223,7 @@ TEST(large_transfer, moves_the_smaller_dtype) {
     inverted::take_copies();
     convert();
     std::size_t bytes = 0;
-    for (const inverted::copy_record& copy : on_the_bus()) bytes += copy.bytes;
+    for (const inverted::copy_record& copy : take_transfers()) bytes += copy.bytes;
     return bytes;
   };
   for (const std::size_t count : {100UL, 20'000'000UL}) {
@@ -263,7 +248,7 @@ TEST(large_transfer, of_pinned_memory_needs_no_buffers) {
   const py::array array = ndtorch::numpy(pinned);
   inverted::take_copies();
   ndtorch::tensor(array, at::Device("inverted"));
-  EXPECT_EQ(on_the_bus().size(), 1U);
+  EXPECT_EQ(take_transfers().size(), 1U);
 }
 
 // An error in the middle: the pieces on the way are waited for, and nothing is kept.
