@@ -146,6 +146,43 @@ inline const dtype_entry* find_dtype(const array_descr* dtype) {
   return nullptr;
 }
 
+// NumPy's order of kinds: bool, unsigned, signed, floating, complex.
+constexpr int kind_rank(std::uint8_t code) {
+  switch (code) {
+    case dlpack_code::boolean:
+      return 0;
+    case dlpack_code::unsigned_integer:
+      return 1;
+    case dlpack_code::signed_integer:
+      return 2;
+    case dlpack_code::complex:
+      return 4;
+    default:
+      return 3;
+  }
+}
+
+// np.can_cast(from, to, "same_kind"): whether a cast keeps what a value is, if not all of its digits. False
+// for a type outside the table.
+constexpr bool is_same_kind_cast(c10::ScalarType from, c10::ScalarType to) {
+  const dtype_entry* const a = find_dtype(from);
+  const dtype_entry* const b = find_dtype(to);
+  return a != nullptr && b != nullptr && kind_rank(a->dlpack_code) <= kind_rank(b->dlpack_code);
+}
+
+// By PyTorch's name, "torch.float32": the table's names are PyTorch's, too.
+inline const dtype_entry* find_torch_dtype(const std::string& name) {
+  for (const dtype_entry& entry : dtypes) {
+    if (name == std::string("torch.") + entry.name) return &entry;
+  }
+  return nullptr;
+}
+
+// A torch.dtype is known by its type's name: this part of ndtorch knows no torch.
+inline bool is_torch_dtype(py::handle object) {
+  return std::strcmp(Py_TYPE(object.ptr())->tp_name, "torch.dtype") == 0;
+}
+
 inline std::string supported_dtypes() {
   std::string text;
   for (const dtype_entry& entry : dtypes) {
@@ -256,12 +293,20 @@ constexpr c10::ScalarType checked_scalar_type() {
 template <class T>
 inline constexpr c10::ScalarType scalar_type_of_v = detail::checked_scalar_type<T>();
 
-// The scalar type of a NumPy dtype, or of anything that numpy.dtype() takes ("float32", np.int64).
-// Byte order is not part of a scalar type and is ignored. Needs the GIL.
-// Throws type_error for a dtype that LibTorch lacks (object, string, datetime, structured, long
+// The scalar type of a NumPy dtype, of a torch.dtype, or of anything that numpy.dtype() takes ("float32",
+// np.int64, float). Byte order is not part of a scalar type and is ignored. Needs the GIL.
+// Throws type_error for a dtype that the table lacks (object, string, datetime, structured, long
 // double) and for what is no dtype, None included (numpy.dtype(None) is float64: too easy a slip).
 inline c10::ScalarType scalar_type(py::handle dtype) {
   detail::check_gil("scalar_type");
+  if (dtype && detail::is_torch_dtype(dtype)) {
+    const std::string name = detail::utf8(py::str(dtype));
+    if (const detail::dtype_entry* const entry = detail::find_torch_dtype(name)) {
+      return entry->scalar_type;
+    }
+    throw py::type_error("can't convert " + name +
+                         ". The only supported types are: " + detail::supported_dtypes() + ".");
+  }
   detail::array_descr* found = nullptr;
   if (!dtype || dtype.is_none() || detail::api().descr_converter(dtype.ptr(), &found) == 0) {
     detail::clear_error();

@@ -1,11 +1,16 @@
 // Opt-in: at::Tensor itself as argument and result of pybind11 functions. The main headers leave it
 // out, since torch/extension.h has a caster of the same type.
 //
-// An argument is what as_tensor() makes of it: shared where it can be, and in the converting pass
-// copied where it can't. A result becomes a NumPy array, as numpy() makes it; an undefined one None.
+// An argument is the caller's own memory, which the function may write into, as with torch/extension.h: an array,
+// or another holder of memory, that as_tensor() shares and that may be written. All else is refused with a
+// TypeError: read-only and reversed arrays, other byte orders, lists, numbers. A function that only reads takes
+// tensor_t<>. A result becomes a NumPy array, as numpy() makes it; an undefined one None.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ndtorch/detail/arguments/access.h>
+#include <ndtorch/detail/arguments/requirements.h>
+#include <ndtorch/detail/arguments/signature.h>
 #include <ndtorch/typed.h>
 #include <pybind11/pybind11.h>
 
@@ -29,7 +34,9 @@ namespace pybind11::detail {
 // The compiler shows this line where torch/extension.h comes after it.
 template <>
 struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one of the two headers
-  static constexpr auto name = make_caster<ndtorch::tensor_t<>>::name;
+  static constexpr auto name = ndtorch::detail::io_text(
+      ndtorch::detail::argument_text<ndtorch::detail::folded<ndtorch::writable>>(),
+      ndtorch::detail::result_text<ndtorch::detail::folded<>>());
 
   bool load(handle source, bool convert) { return caster_.load(source, convert); }
 
@@ -54,7 +61,7 @@ struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one 
  private:
   at::Tensor& value() { return caster_; }
 
-  make_caster<ndtorch::tensor_t<>> caster_;
+  make_caster<ndtorch::tensor_t<ndtorch::writable, ndtorch::detail::at_tensor>> caster_;
 };
 
 template <>

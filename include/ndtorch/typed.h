@@ -6,11 +6,13 @@
 #include <ATen/core/TensorAccessor.h>
 #include <c10/util/StringUtil.h>
 #include <c10/util/complex.h>
+#include <ndtorch/detail/arguments/access.h>
 #include <ndtorch/detail/arguments/element.h>
 #include <ndtorch/detail/arguments/explain_mismatches.h>
 #include <ndtorch/detail/arguments/mismatch.h>
 #include <ndtorch/detail/arguments/read_argument.h>
 #include <ndtorch/detail/arguments/requirements.h>
+#include <ndtorch/detail/arguments/result.h>
 #include <ndtorch/detail/arguments/returning.h>
 #include <ndtorch/detail/arguments/rule.h>
 #include <ndtorch/detail/arguments/shape.h>
@@ -25,6 +27,7 @@
 #include <ndtorch/detail/torch/own_work.h>
 #include <ndtorch/detail/torch/storage.h>
 #include <ndtorch/detail/torch/tensor.h>
+#include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
 #include <pybind11/pybind11.h>
@@ -188,11 +191,31 @@ class tensor_t : public at::Tensor {
   }
 };
 
-// Lets a failing call of a pybind11 function say why: after this, the TypeError names for each
-// overload the constraint that was not met, what came, and what to do. `scope` is the module or class,
-// `name` the function's; call it after the function's last overload. Calls that succeed pay nothing.
+namespace [[gnu::visibility("hidden")]] detail {
+
+template <class T>
+inline constexpr bool is_tensor_t = false;
+template <class... Constraints>
+inline constexpr bool is_tensor_t<tensor_t<Constraints...>> = true;
+
+}  // namespace detail
+
+// Lets failing calls of pybind11 functions say why: after this, the TypeError begins with the argument that was
+// refused, what came, and what to do. Call it last in PYBIND11_MODULE, for all functions of the module and of
+// the classes and modules in it: static methods, constructors and the setters of properties too. Calls that
+// succeed pay nothing. Needs the GIL.
+inline void explain_mismatches(const py::module_& module) { detail::explain_all(module); }
+
+// The same for one function, of a module or a class; call it after the function's last overload. Throws
+// type_error where pybind11 made no such function in `scope`.
 inline void explain_mismatches(py::handle scope, const char* name) {
-  detail::add_last_resort(scope, name);
+  // In a module that is being made Python says of a missing name that its import is circular.
+  const py::object entries = scope.attr("__dict__");
+  const py::object entry = entries.attr("get")(name);
+  if (!detail::explain_entry(scope, entry)) {
+    throw py::type_error(std::string("ndtorch::explain_mismatches: ") + name +
+                         " is no function that pybind11 made in this scope. Define it first.");
+  }
 }
 
 }  // namespace ndtorch
@@ -224,7 +247,9 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
       if (tensor) {
         asked->accepted(source, signature);
       } else {
-        asked->refused(source, signature, std::move(why));
+        asked->refused(source, signature,
+                       ndtorch::detail::plain_text(name, ndtorch::detail::text_form::result),
+                       std::move(why));
       }
     }
     if (!tensor) return false;
@@ -251,14 +276,17 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
         const nd::own_work unseen(tensor);
         return nd::clone_tensor(tensor);
       };
-      return ndtorch::numpy(nd::with_python_errors(clone)).release();
+      return result_of(nd::with_python_errors(clone));
     }
     if (policy == return_value_policy::reference_internal && parent) {
       nd::check_layout(tensor);
       nd::check_shareable(tensor);
-      return nd::expose_tensor(tensor, parent).release();
+      const array held = nd::expose_tensor(tensor, parent);
+      return type::constraints.result == nd::result_form::numpy
+                 ? array_result(held)
+                 : result_of(ndtorch::from_numpy(held));
     }
-    return ndtorch::numpy(tensor).release();
+    return result_of(tensor);
   }
   // pybind11's default for a pointer is to take it over.
   static handle cast(const type* tensor, return_value_policy policy, handle parent) {
@@ -275,6 +303,25 @@ struct type_caster<ndtorch::tensor_t<Constraints...>> {
   operator type&&() && { return std::move(value()); }
 
  private:
+  static handle result_of(const at::Tensor& tensor) {
+    constexpr ndtorch::detail::result_form form = type::constraints.result;
+    if constexpr (form == ndtorch::detail::result_form::torch) {
+      return ndtorch::to_torch(tensor).release();
+    } else if constexpr (form == ndtorch::detail::result_form::dlpack) {
+      return ndtorch::to_dlpack(tensor).release();
+    } else {
+      return array_result(ndtorch::numpy(tensor));
+    }
+  }
+  // The memory of a const element type may be that of constants.
+  static handle array_result(array made) {
+    if (type::constraints.reads_only) {
+      reinterpret_cast<ndtorch::detail::array_object*>(made.ptr())->flags &=
+          ~ndtorch::detail::array_flag::writeable;
+    }
+    return made.release();
+  }
+
   // The function may make it a member of the object that its memory is part of.
   void watch_return() {
     namespace nd = ndtorch::detail;
@@ -312,3 +359,20 @@ struct container_traits<ndtorch::tensor_t<Constraints...>> {
 };
 
 }  // namespace pybind11::detail
+
+namespace pybind11 {
+
+// py::isinstance<ndtorch::tensor_t<...>>(object): whether the object is taken as it is, without conversion.
+// pybind11 would look for a class that was bound, and find none.
+#if defined(__cpp_concepts)
+template <typename T, detail::enable_if_t<!std::is_base_of<object, T>::value, int> = 0>
+  requires ndtorch::detail::is_tensor_t<T>
+bool isinstance(handle obj) {
+  return detail::make_caster<T>().load(obj, /*convert=*/false);
+}
+#else  // ambiguous with pybind11's, and so an error: before C++20 ask a caster
+template <typename T, detail::enable_if_t<ndtorch::detail::is_tensor_t<T>, int> = 0>
+bool isinstance(handle obj) = delete;
+#endif
+
+}  // namespace pybind11

@@ -74,18 +74,19 @@ constexpr std::string_view text() {
 
 static_assert(text<tensor_t<>>() == "@numpy.typing.ArrayLike@numpy.typing.NDArray[typing.Any]@");
 static_assert(text<tensor_t<const float>>() ==
-              "@typing.Annotated[numpy.typing.ArrayLike, @numpy.typing.NDArray[@numpy.float32]");
+              "@typing.Annotated[numpy.typing.ArrayLike, numpy.float32]"
+              "@typing.Annotated[numpy.typing.NDArray[numpy.float32], \"read-only\"]@");
 static_assert(text<tensor_t<float>>() ==
               "typing.Annotated[numpy.typing.NDArray[numpy.float32], \"flags.writeable\"]");
 static_assert(text<tensor_t<shape<-1, 3, -1, 0>>>() ==
-              "typing.Annotated[@numpy.typing.ArrayLike, @numpy.typing.NDArray[@typing.Any@@]@, "
-              "\"[m, 3, p, 0]\"]");
+              "@typing.Annotated[numpy.typing.ArrayLike, typing.Any, \"[m, 3, p, 0]\"]"
+              "@typing.Annotated[numpy.typing.NDArray[typing.Any], \"[m, 3, p, 0]\"]@");
 static_assert(text<tensor_t<double, ndim<2>, f_contig>>() ==
               "typing.Annotated[numpy.typing.NDArray[numpy.float64], \"[m, n]\", "
               "\"flags.writeable\", \"flags.f_contiguous\"]");
 static_assert(text<tensor_t<std::int64_t, shape<>, c_contig, device::cpu>>() ==
-              "typing.Annotated[numpy.typing.NDArray[numpy.int64], \"[]\", \"flags.writeable\", "
-              "\"flags.c_contiguous\"]");
+              "typing.Annotated[numpy.typing.NDArray[numpy.int64], \"[]\", \"device=cpu\", "
+              "\"flags.writeable\", \"flags.c_contiguous\"]");
 static_assert(text<tensor_t<bool, ndim<12>>>() ==
               "typing.Annotated[numpy.typing.NDArray[numpy.bool], \"[m, n, p, q, r, s, t, u, v, "
               "w, d10, d11]\", \"flags.writeable\"]");
@@ -93,4 +94,10 @@ static_assert(text<tensor_t<c10::BFloat16>>() ==
               "typing.Annotated[numpy.typing.NDArray[typing.Any], \"dtype=bfloat16\", "
               "\"flags.writeable\"]");
 static_assert(text<tensor_t<const float, ndim<1>, device::cuda>>() ==
-              "typing.Annotated[typing.Any, numpy.float32, \"[m]\"]");
+              "typing.Annotated[typing.Any, numpy.float32, \"[m]\", \"device=cuda\"]");
+static_assert(text<tensor_t<ndtorch::writable, ndtorch::any_contig>>() ==
+              "typing.Annotated[numpy.typing.NDArray[typing.Any], \"flags.writeable\", "
+              "\"flags.forc\"]");
+static_assert(text<tensor_t<float, ndtorch::returns::torch>>() ==
+              "@typing.Annotated[numpy.typing.NDArray[numpy.float32], \"flags.writeable\"]"
+              "@torch.Tensor@");

@@ -140,7 +140,9 @@ TEST(overloads, that_convert_are_asked_in_the_order_of_registration) {
   define<tensor_t<const double, ndim<2>>>(module);
   define<tensor_t<const std::int64_t>>(module);
   expect_picked<tensor_t<const double, ndim<2>>>({module}, "np.zeros((2, 2), 'f4')");
-  expect_picked<tensor_t<const std::int64_t>>({module}, "np.zeros((2, 2, 2), 'f4')");
+  // Floats are no integers, and the first two have no such device and one dimension.
+  EXPECT_EQ(test::raised_by([&] { module.attr("f")(eval("np.zeros((2, 2, 2), 'f4')")); }).type,
+            "TypeError");
   expect_picked<tensor_t<const std::int64_t>>({module}, "np.zeros(2, 'i8')");
   expect_picked<tensor_t<const float, on_inverted, ndim<1>>>({module}, "np.zeros(2, 'i4')");
 }
@@ -227,6 +229,12 @@ py::module_ example() {
   module.def("tables", [](const std::vector<rows>&) { ++calls; });
   module.def("raises", &raise_an_error);
   module.def("number", [](int x) { return x; }, py::arg("x"));
+  module.def(
+      "mixed", [](const tensor_t<const float>&, int, const std::string&) {}, py::arg("image"),
+      py::arg("count"), py::arg("name") = "none");
+  module.def("alike", [](const tensor_t<const float, ndim<2>>&) {}, py::arg("image"));
+  module.def("alike", [](const tensor_t<const double, ndim<2>>&) {}, py::arg("image"));
+  module.def("alike", [](const tensor_t<const float, ndim<3>>&) {}, py::arg("image"));
 
   py::class_<box_t>(module, "box", py::module_local())
       .def(py::init<>())
@@ -240,15 +248,10 @@ py::module_ example() {
       .def("__repr__", [](box_t&) { return "box()"; });
   py::class_<derived_box<Explained>, box_t>(module, "derived", py::module_local())
       .def(py::init<>());
-  if (Explained) {
-    for (const char* name :
-         {"single", "overloaded", "two", "fixed", "batch", "rows", "tables", "raises", "number"}) {
-      explain_mismatches(module, name);
-    }
-    for (const char* name : {"__init__", "method", "fixed", "__add__"}) {
-      explain_mismatches(module.attr("box"), name);
-    }
-  }
+  module.def(
+      "of_box", [](const tensor_t<const float>&, const box_t&) {}, py::arg("image"),
+      py::arg("box"));
+  if (Explained) explain_mismatches(module);
   return module;
 }
 
@@ -262,70 +265,85 @@ const py::module_& explained() {
   return *module;
 }
 
-// The text is what pybind11 says, and then the reasons.
-void expect_explained(const std::string& call, const std::vector<std::string>& reasons) {
+// The overloads in pybind11's words, which the explanation has too.
+std::string overloads_in(const std::string& text) {
+  const std::size_t begin = text.find("The following argument types are supported:");
+  return text.substr(begin, text.find("\nInvoked with: ") - begin);
+}
+
+// The reasons first, then the overloads as pybind11 lists them, then what came.
+void expect_explained(const std::string& call, const std::string& reasons,
+                      const std::string& invoked_with = "") {
   SCOPED_TRACE(call);
-  std::string why = reasons.empty() ? "" : "\n\nWhy:";
-  for (const std::string& reason : reasons) why += "\n    " + reason;
   const auto without = test::raised_by([&] { eval(call, py::arg("m") = plain()); });
   const auto with = test::raised_by([&] { eval(call, py::arg("m") = explained()); });
   EXPECT_EQ(without.type, "TypeError");
   EXPECT_EQ(with.type, "TypeError");
-  EXPECT_EQ(with.text, without.text + why);
+  const std::string start = without.text.substr(0, without.text.find(" arguments.")) + " arguments";
+  EXPECT_EQ(with.text.substr(0, with.text.find("\n\nThe following")), start + reasons);
+  EXPECT_EQ(overloads_in(with.text), overloads_in(without.text));
+  EXPECT_CONTAINS(with.text, "\nInvoked with: " + invoked_with);
   EXPECT_EQ(ndtorch::detail::explanation::current(), nullptr);
 }
 
-TEST(explain_mismatches, adds_the_reason_for_a_single_function) {
-  const std::string single = signature<tensor_t<const float, shape<2>>>();
-  EXPECT_EQ(single, "typing.Annotated[numpy.typing.ArrayLike, numpy.float32, \"[2]\"]");
+TEST(explain_mismatches, says_first_why_a_single_function_refused) {
   const std::string shape_of_three =
-      single +
-      ": expected shape (2,) (got (3,)). Got an array of shape (3,), strides (8,) bytes, dtype "
+      "expected shape (2,) (got (3,)). Got an array of shape (3,), strides (8,) bytes, dtype "
       "float64. Reshape or slice it first.";
-  expect_explained("m.single(np.zeros(3))", {"argument 1, " + shape_of_three});
-  expect_explained("m.single(x=np.zeros(3))", {"argument x, " + shape_of_three});
+  expect_explained("m.single(np.zeros(3))", ": argument 'x': " + shape_of_three,
+                   "an array of shape (3,), dtype float64");
+  expect_explained("m.single(x=np.zeros(3))", ": argument 'x': " + shape_of_three,
+                   "x=an array of shape (3,), dtype float64");
   expect_explained("m.single('text')",
-                   {"argument 1, " + single +
-                    ": can't convert an object of type 'str' to a tensor. Pass an array, a "
-                    "number, or a nested sequence of these."});
-  expect_explained("m.single(None)", {"argument 1, " + single + ": expected an array (got None)"});
+                   ": argument 'x': can't convert an object of type 'str' to a tensor. Pass an "
+                   "array, a number, or a nested sequence of these.",
+                   "'text'");
+  expect_explained("m.single(None)", ": argument 'x': expected an array (got None)", "None");
   expect_explained("m.fixed(np.zeros(2))",
-                   {"argument 1, " + signature<tensor_t<const float>>() +
-                    ": expected dtype float32 (got float64). Got an array of shape (2,), strides "
-                    "(8,) bytes, dtype float64. Cast it first, for example with "
-                    "array.astype('float32')."});
+                   ": argument 'x': expected dtype float32 (got float64). Got an array of shape "
+                   "(2,), strides (8,) bytes, dtype float64. Cast it first, for example with "
+                   "array.astype('float32').");
 }
 
-TEST(explain_mismatches, adds_a_reason_for_each_overload) {
+TEST(explain_mismatches, tells_overloads_apart_where_their_reasons_differ) {
   const std::string got =
       ". Got an array of shape (2,), strides (8,) bytes, dtype int64. Cast it first, for example "
       "with array.astype(";
+  // The second takes one argument more.
+  expect_explained("m.overloaded(np.arange(2))",
+                   ":\n    argument 1: expected dtype float32 (got int64)" + got +
+                       "'float32'). The function writes into that copy: use it afterwards. "
+                       "(overload 1)");
+  expect_explained("m.overloaded(np.arange(2), 3)",
+                   ":\n    argument 1: expected dtype float64 (got int64)" + got +
+                       "'float64'). The function writes into that copy: use it afterwards. "
+                       "(overload 2)");
   expect_explained(
-      "m.overloaded(np.arange(2))",
-      {"argument 1, " + signature<tensor_t<float>>() + ": expected dtype float32 (got int64)" +
-       got + "'float32'). The function writes into that copy: use it afterwards."});
-  expect_explained(
-      "m.overloaded(np.arange(2), 3)",
-      {"argument 1, " + signature<tensor_t<double>>() + ": expected dtype float64 (got int64)" +
-       got + "'float64'). The function writes into that copy: use it afterwards."});
-  const std::string text =
-      test::raised_by([] { explained().attr("overloaded")(eval("np.broadcast_to(0., 2)")); }).text;
-  EXPECT_CONTAINS(text, "    2. (arg0: ");
-  EXPECT_EQ(text.find("    3. "), std::string::npos) << text;
-  EXPECT_EQ(text.find("last_resort"), std::string::npos) << text;
+      "m.alike(np.zeros(2))",
+      ":\n    argument 'image': expected 2 dimensions (got 1). Got an array of shape "
+      "(2,), strides (8,) bytes, dtype float64. Reshape it first. (overloads 1, 2)\n"
+      "    argument 'image': expected 3 dimensions (got 1). Got an array of shape (2,), "
+      "strides (8,) bytes, dtype float64. Reshape it first. (overload 3)");
 }
 
 TEST(explain_mismatches, names_only_the_arguments_that_were_refused) {
   // The first is converted, so what kept it from an exact match is no reason.
-  expect_explained("m.two(np.zeros(2), np.float32([1, 2]))",
-                   {"argument 2, " + signature<tensor_t<const float, ndim<2>>>() +
-                    ": expected 2 dimensions (got 1). Got an array of shape (2,), strides (4,) "
-                    "bytes, dtype float32. Reshape it first."});
-  // One inside a sequence has no place of its own.
-  expect_explained("m.batch([np.zeros(2, 'f4'), [1]])",
-                   {signature<tensor_t<float>>() +
-                    ": expected an array (got list): the function writes into its memory. Pass "
-                    "one."});
+  expect_explained(
+      "m.two(np.zeros(2), np.float32([1, 2]))",
+      ": argument 2: expected 2 dimensions (got 1). Got an array of shape (2,), strides "
+      "(4,) bytes, dtype float32. Reshape it first.");
+  expect_explained(
+      "m.batch([np.zeros(2, 'f4'), [1]])",
+      ": an item of argument 1: expected an array (got list): the function writes into "
+      "its memory. Pass one.",
+      "a list of length 2");
+}
+
+TEST(explain_mismatches, is_not_followed_by_all_that_came) {
+  const auto raised =
+      test::raised_by([] { explained().attr("single")(eval("list(range(100_000))")); });
+  EXPECT_LT(raised.text.size(), 600U);
+  EXPECT_CONTAINS(raised.text, "Invoked with: a list of length 100000");
 }
 
 // The second call would find it empty, and the function would run with nothing.
@@ -335,51 +353,57 @@ TEST(explain_mismatches, does_not_read_an_iterator_twice) {
                            "m.rows(map(list, ['ab']))", "m.tables([iter([[1], ['x']])])",
                            "m.tables(([[1]], (row for row in [[1], ['x']])))"}) {
     SCOPED_TRACE(call);
-    const auto without = test::raised_by([&] { eval(call, py::arg("m") = plain()); });
     const auto with = test::raised_by([&] { eval(call, py::arg("m") = explained()); });
     EXPECT_EQ(with.type, "TypeError");
-    const auto until_the_address = [](const std::string& text) {
-      return text.substr(0, text.find(" at 0x"));
-    };
-    EXPECT_EQ(until_the_address(with.text), until_the_address(without.text));
     EXPECT_CONTAINS(with.text,
                     "Pass a list, list(iterator), to hear what is wrong with its items.");
   }
   EXPECT_EQ(calls, 0);
   const std::string text =
       test::raised_by([] { eval("m.single(x for x in [1, 2])", py::arg("m") = explained()); }).text;
-  EXPECT_CONTAINS(text, "argument 1, ");
+  EXPECT_CONTAINS(text, "argument 'x': ");
   EXPECT_CONTAINS(text, "can't convert an object of type 'generator (read already)' to a tensor.");
 }
 
-TEST(explain_mismatches, says_no_more_than_pybind11_where_no_tensor_was_refused) {
-  for (const char* call :
-       {"m.single()", "m.single(np.zeros(2), 1)", "m.single(y=np.zeros(2))", "m.single(_=1)",
-        "m.single(np.zeros(2), x=1)", "m.number('x')", "m.number(_=1)", "m.number()",
-        "m.overloaded()", "m.overloaded(1, 2, 3, 4, key=5)"}) {
-    expect_explained(call, {});
-  }
+TEST(explain_mismatches, says_what_is_wrong_with_the_call_itself) {
+  expect_explained("m.single()", ": argument 'x' is missing.", "nothing");
+  expect_explained("m.single(np.zeros(2), 1)", ": it takes 1 positional argument (got 2).");
+  expect_explained("m.single(y=np.zeros(2))", ": it has no argument 'y'.");
+  expect_explained("m.single(np.zeros(2), x=1)", ": argument 'x' was given twice.");
+  expect_explained("m.overloaded()", ": argument 1 is missing.");
+}
+
+TEST(explain_mismatches, names_an_argument_that_is_no_tensor) {
+  const auto reason = [](const char* call) {
+    const std::string text = test::raised_by([&] { eval(call, py::arg("m") = explained()); }).text;
+    return text.substr(0, text.find("\n"));
+  };
+  EXPECT_CONTAINS(reason("m.number('x')"), "argument 'x': expected ");
+  EXPECT_CONTAINS(reason("m.number('x')"), " (got 'x').");
+  EXPECT_CONTAINS(reason("m.mixed(np.zeros(2), 'x')"), "argument 'count': expected ");
+  EXPECT_CONTAINS(reason("m.mixed(np.zeros(2), 1, 2)"), "argument 'name': expected str (got 2).");
+  EXPECT_CONTAINS(reason("m.of_box(np.zeros(2), 1)"), "argument 'box': expected ");
+  EXPECT_CONTAINS(reason("m.of_box(np.zeros(2), 1)"), "(got 1).");
 }
 
 TEST(explain_mismatches, works_for_methods) {
   const std::string why =
-      signature<tensor_t<float>>() +
       ": expected an array (got int): the function writes into its memory. Pass one.";
-  expect_explained("m.box().method(1)", {"argument 1, " + why});
-  expect_explained("m.box().method(x=1)", {"argument x, " + why});
-  expect_explained("m.box.method(m.box(), 1)", {"argument 1, " + why});
-  expect_explained("m.derived().method(1)", {"argument 1, " + why});
-  expect_explained("m.box.fixed(1)", {"argument 1, " + why});
-  expect_explained("m.box().fixed(1)", {"argument 1, " + why});
+  expect_explained("m.box().method(1)", ": argument 'x'" + why, "1");
+  expect_explained("m.box().method(x=1)", ": argument 'x'" + why, "x=1");
+  expect_explained("m.box.method(m.box(), 1)", ": argument 'x'" + why);
+  expect_explained("m.derived().method(1)", ": argument 'x'" + why);
+  expect_explained("m.box.fixed(1)", ": argument 1" + why);
+  expect_explained("m.box().fixed(1)", ": argument 1" + why);
   expect_explained("m.box(np.zeros((1, 2)))",
-                   {"argument 1, " + signature<tensor_t<const float, ndim<1>>>() +
-                    ": expected 1 dimension (got 2). Got an array of shape (1, 2), strides (16, 8) "
-                    "bytes, dtype float64. Reshape it first."});
-  for (const char* call : {"m.box().method()", "m.box.method()", "m.box.method(1)",
-                           "m.box().method(1, 2)", "m.box().method(self=1)", "m.box().method(_=1)",
-                           "m.box.fixed()", "m.box(1, 2, key=3)", "m.box() + 1"}) {
-    expect_explained(call, {});
-  }
+                   ":\n    argument 1: expected 1 dimension (got 2). Got an array of shape (1, 2), "
+                   "strides (16, 8) bytes, dtype float64. Reshape it first. (overload 2)");
+  expect_explained("m.box().method()", ": argument 'x' is missing.");
+  expect_explained("m.box().method(1, 2)", ": it takes 1 positional argument (got 2).");
+  expect_explained("m.box.fixed()", ": argument 1 is missing.");
+  // An operator leaves it to the other operand.
+  EXPECT_CONTAINS(test::raised_by([] { eval("m.box() + 1", py::arg("m") = explained()); }).text,
+                  "unsupported operand type(s) for +");
 }
 
 TEST(explain_mismatches, leaves_calls_that_succeed_as_they_are) {
@@ -453,10 +477,7 @@ TEST(explain_mismatches, may_be_called_twice_and_before_the_last_overload) {
             signature<tensor_t<double>>());
   const std::string text = test::raised_by([&] { module.attr("f")(1); }).text;
   EXPECT_EQ(text.find("last_resort"), std::string::npos) << text;
-  EXPECT_CONTAINS(
-      text, "\n    argument 1, " + signature<tensor_t<float>>() + ": expected an array (got int)");
-  EXPECT_CONTAINS(
-      text, "\n    argument 1, " + signature<tensor_t<double>>() + ": expected an array (got int)");
+  EXPECT_CONTAINS(text, "argument 1: expected an array (got int)");
 }
 
 TEST(explain_mismatches, keeps_no_references) {
@@ -471,6 +492,34 @@ TEST(explain_mismatches, keeps_no_references) {
   const py::object function = eval("__import__('weakref').ref(m.f)", py::arg("m") = module);
   module = py::module_();
   EXPECT_TRUE(function().is_none()) << "the function holds itself";
+}
+
+struct settings {
+  tensor_t<const float> gain;
+};
+
+TEST(explain_mismatches, of_a_module_reaches_all_that_is_in_it) {
+  py::module_ module = new_module();
+  py::module_ inner = module.def_submodule("inner");
+  inner.def("f", [](const tensor_t<float>&) {}, py::arg("x"));
+  py::class_<settings> bound(module, "settings", py::module_local());
+  bound.def(py::init<>())
+      .def_static(
+          "fixed", [](const tensor_t<float>&) {}, py::arg("x"))
+      .def_readwrite("gain", &settings::gain);
+  bound.def_property_static(
+      "all", [](const py::object&) { return 0; }, [](const py::object&, const tensor_t<float>&) {});
+  module.attr("other") = py::module_::import("math");
+  module.attr("function") = py::module_::import("numpy").attr("array");
+  explain_mismatches(module);
+  for (const char* call : {"m.inner.f(1)", "m.settings.fixed(1)",
+                           "setattr(m.settings(), 'gain', 'x')", "setattr(m.settings, 'all', 1)"}) {
+    SCOPED_TRACE(call);
+    const auto raised = test::raised_by([&] { eval(call, py::arg("m") = module); });
+    EXPECT_EQ(raised.type, "TypeError");
+    EXPECT_CONTAINS(raised.text, "incompatible function arguments: argument ");
+  }
+  eval("setattr(m.settings(), 'gain', [1, 2])", py::arg("m") = module);
 }
 
 TEST(explain_mismatches, refuses_what_pybind11_did_not_make) {

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/StringUtil.h>
+#include <ndtorch/detail/arguments/cast.h>
 #include <ndtorch/detail/arguments/rule.h>
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/dtype.h>
@@ -67,11 +68,25 @@ struct element_rule : rule {
     return !has_dtype() || came.dtype == dtype;
   }
 
+  template <class Requirements>
+  bool a_copy_meets(const Requirements& wants, const facts& came) const {
+    return !has_dtype() || may_cast(came.dtype, dtype, wants.cast);
+  }
+
   complaint complain(const facts& came, came_as form) const {
-    return {c10::str("expected dtype ", numpy_name(dtype), " (got ", numpy_name(came.dtype), ")"),
-            form == came_as::array ? c10::str("Cast it first, for example with array.astype('",
-                                              numpy_name(dtype), "').")
-                                   : "Cast it first, with tensor.to(dtype)."};
+    complaint said{
+        c10::str("expected dtype ", numpy_name(dtype), " (got ", numpy_name(came.dtype), ")"), "",
+        /*by_copy=*/true};
+    if (c10::isComplexType(came.dtype) && !c10::isComplexType(dtype)) {
+      said.remedy = form == came_as::array ? "Take array.real, array.imag or np.abs(array) first."
+                                           : "Take tensor.real, tensor.imag or tensor.abs() first.";
+    } else {
+      said.remedy =
+          form == came_as::array
+              ? c10::str("Cast it first, for example with array.astype('", numpy_name(dtype), "').")
+              : "Cast it first, with tensor.to(dtype).";
+    }
+    return said;
   }
 
   template <std::size_t Count>
@@ -99,7 +114,8 @@ struct constraint {
   template <class Requirements>
   static constexpr void add_to(Requirements& wants) {
     wants.dtype = scalar_type_of_v<std::remove_const_t<T>>;
-    wants.writes = !std::is_const_v<T>;
+    wants.writes |= !std::is_const_v<T>;
+    wants.reads_only = std::is_const_v<T>;
   }
 };
 

@@ -1,14 +1,14 @@
-// Why a call of a function with several overloads failed: pybind11 prints the signatures only.
+// The overload that says why all others refused a call.
 #pragma once
 
-#include <c10/util/StringUtil.h>
+#include <ndtorch/detail/arguments/mismatched_call.h>
 #include <ndtorch/detail/python/errors.h>
-#include <ndtorch/detail/torch/bools.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +19,12 @@ namespace [[gnu::visibility("hidden")]] detail {
 // While one of these lives, the casters on this thread note why they refuse an argument.
 class explanation {
  public:
-  explanation() : outer_(current()) { current() = this; }
+  // Of a call that is made once more for its sake.
+  explanation(py::handle function, const py::list& args, const py::dict& kwargs)
+      : outer_(current()), function_(function), args_(args), kwargs_(kwargs) {
+    current() = this;
+  }
+  explanation() : explanation({}, py::list(), py::dict()) {}
   ~explanation() { current() = outer_; }
   explanation(const explanation&) = delete;
   explanation& operator=(const explanation&) = delete;
@@ -31,42 +36,36 @@ class explanation {
   }
 
   // pybind11 asks each overload twice: the second answer, with conversion, is the one that counts.
-  void refused(py::handle argument, const std::string& signature, std::string reason) {
+  void refused(py::handle argument, const std::string& signature, const std::string& other_form,
+               std::string reason) {
     const auto known = find(argument, signature);
     if (known != refusals_.end()) {
       known->reason = std::move(reason);
     } else {
-      refusals_.push_back({argument.ptr(), signature, std::move(reason)});
+      refusals_.push_back({argument.ptr(), signature, other_form, std::move(reason)});
     }
   }
   void accepted(py::handle argument, const std::string& signature) {
     const auto known = find(argument, signature);
     if (known != refusals_.end()) refusals_.erase(known);
   }
+  const std::vector<refused_argument>& refusals() const { return refusals_; }
 
-  // `self` is no argument to who reads it.
-  std::string text(const py::args& args, const py::kwargs& kwargs, bool has_self) const {
-    std::string text = refusals_.empty() ? "" : "\n\nWhy:";
-    for (const refused_argument& one : refusals_) {
-      text += "\n    ";
-      const auto is_it = [&](py::handle given) { return given.ptr() == one.argument; };
-      if (const auto at = std::find_if(args.begin(), args.end(), is_it); at != args.end()) {
-        text += c10::str("argument ", at - args.begin() + (has_self ? 0 : 1), ", ");
-      }
-      for (const auto& [name, value] : kwargs) {
-        if (is_it(value)) text += "argument " + utf8(py::str(name)) + ", ";
-      }
-      text += one.signature + ": " + one.reason;
+  // Told by the overload that explains, which comes last. Casters may run Python code, which may make
+  // calls of its own: those have other arguments.
+  bool ends_with(py::handle function, const py::list& args, const py::kwargs& kwargs) {
+    if (!function.is(function_) || args.size() != args_.size() || kwargs.size() != kwargs_.size()) {
+      return false;
     }
-    return text;
+    for (std::size_t i = 0; i < args.size(); ++i) {
+      if (!args[i].is(args_[i])) return false;
+    }
+    all_refused_ = true;
+    return true;
   }
+  bool all_refused() const { return all_refused_; }
 
  private:
-  struct refused_argument {
-    PyObject* argument;  // tells arguments apart; not a reference
-    std::string signature, reason;
-  };
-
   std::vector<refused_argument>::iterator find(py::handle argument, const std::string& signature) {
     return std::find_if(refusals_.begin(), refusals_.end(), [&](const refused_argument& one) {
       return one.argument == argument.ptr() && one.signature == signature;
@@ -74,11 +73,15 @@ class explanation {
   }
 
   explanation* outer_;
+  py::handle function_;
+  py::list args_;
+  py::dict kwargs_;
   std::vector<refused_argument> refusals_;
+  bool all_refused_ = false;
 };
 
 // The first two parameters of the overload that explains. They take anything, but only after every
-// other overload has refused with conversion, and not while an explanation is under way.
+// other overload has refused with conversion.
 struct last_resort {
   py::object argument;
 };
@@ -116,7 +119,23 @@ inline py::object readable_again(py::handle object, bool has_items = true) {
   return is_list ? py::object(items) : py::object(py::tuple(items));
 }
 
-// Calls the function once more to hear from the casters, and adds what they say to pybind11's error.
+// pybind11's own records of a function's overloads, without the one that explains.
+inline std::vector<const py::detail::function_record*> overloads_of(py::handle function) {
+  std::vector<const py::detail::function_record*> overloads;
+  PyObject* const self = PyCFunction_GET_SELF(function.ptr());
+#if PYBIND11_VERSION_MAJOR >= 3
+  const py::detail::function_record* record = py::detail::function_record_ptr_from_PyObject(self);
+#else
+  const auto capsule = py::reinterpret_borrow<py::capsule>(self);
+  const py::detail::function_record* record = capsule.get_pointer<py::detail::function_record>();
+#endif
+  for (; record != nullptr; record = record->next) {
+    if (std::strstr(record->signature, last_resort_name) == nullptr) overloads.push_back(record);
+  }
+  return overloads;
+}
+
+// Calls the function once more to hear from the casters, and says what they did.
 inline py::object call_and_explain(py::handle function, const py::args& args,
                                    const py::kwargs& kwargs, bool has_self) {
   bool used_up = false;
@@ -132,27 +151,22 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
     readable.append(is_self ? py::reinterpret_borrow<py::object>(argument) : read_again(argument));
   }
   for (const auto& [name, value] : kwargs) readable_by_name[name] = read_again(value);
-  explanation why;
-  try {
-    return function(*readable, **readable_by_name);
-  } catch (py::error_already_set& error) {
-    if (!error.matches(PyExc_TypeError)) throw;
-    std::string text = error_text(error);
-    if (text.find(last_resort_name) == std::string::npos) throw;  // from inside the function
-    // The overload that explains is no way to call the function.
-    for (auto name = text.find(last_resort_name); name != std::string::npos;
-         name = text.find(last_resort_name)) {
-      const std::size_t begin = text.rfind('\n', name);
-      text.erase(begin, text.find('\n', name) - begin);
-    }
-    text += why.text(py::args(py::tuple(readable)), py::kwargs(readable_by_name), has_self);
-    if (used_up) {
-      text +=
-          "\n\nAn iterator among the arguments can be read only once, and was not read again to "
-          "say why. Pass a list, list(iterator), to hear what is wrong with its items.";
-    }
-    throw py::type_error(text);
+  explanation why(function, readable, readable_by_name);
+  py::object result = function(*readable, **readable_by_name);
+  if (!why.all_refused()) return result;  // another answer than before
+  const auto overloads = overloads_of(function);
+  if (overloads.empty() || overloads.front()->is_operator) {
+    return py::reinterpret_borrow<py::object>(Py_NotImplemented);  // Python asks the other operand
   }
+  std::string text =
+      mismatched_call(overloads, py::tuple(readable), readable_by_name, why.refusals(), has_self)
+          .text();
+  if (used_up) {
+    text +=
+        "\n\nAn iterator among the arguments can be read only once, and was not read again to say "
+        "why. Pass a list, list(iterator), to hear what is wrong with its items.";
+  }
+  throw py::type_error(text);
 }
 
 }  // namespace detail
@@ -165,7 +179,7 @@ struct type_caster<ndtorch::detail::last_resort> {
   PYBIND11_TYPE_CASTER(ndtorch::detail::last_resort, const_name(ndtorch::detail::last_resort_name));
 
   bool load(handle source, bool convert) {
-    if (!convert || ndtorch::detail::explanation::current() != nullptr) return false;
+    if (!convert) return false;
     value.argument = reinterpret_borrow<object>(source);
     return true;
   }
@@ -205,22 +219,12 @@ struct process_attribute<ndtorch::detail::method_of>
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-// Adds to a function of `scope`, a module or a class, the overload that explains.
-inline void add_last_resort(py::handle scope, const char* name) {
-  // A method is a wrapped function. In a module that is being made Python says of a missing name that its
-  // import is circular.
-  const auto function = py::reinterpret_borrow<py::object>(
-      py::detail::get_function(py::getattr(scope, name, py::none())));
-  const auto throw_not_ours = [&] {
-    throw py::type_error(std::string("ndtorch::explain_mismatches: ") + name +
-                         " is no function that pybind11 made in this scope. Define it first.");
-  };
-  if (PyCFunction_Check(function.ptr()) == 0) throw_not_ours();
+// Adds to a function that pybind11 made in `scope`, a module or a class, the overload that explains. Says
+// whether it is one.
+inline bool add_last_resort(py::handle scope, const py::object& function, bool is_method) {
+  if (!function || PyCFunction_Check(function.ptr()) == 0) return false;
   PyMethodDef* const definition = reinterpret_cast<PyCFunctionObject*>(function.ptr())->m_ml;
   const std::string doc = definition->ml_doc != nullptr ? definition->ml_doc : "";
-  const py::object entry = scope.attr("__dict__").attr("get")(name);
-  const bool is_method =
-      PyType_Check(scope.ptr()) != 0 && Py_TYPE(entry.ptr()) != &PyStaticMethod_Type;
 
   // Stands for an argument that wasn't given. The function isn't held: it holds its overloads.
   const py::object nothing = py::module_::import("builtins").attr("object")();
@@ -233,6 +237,10 @@ inline void add_last_resort(py::handle scope, const char* name) {
           if (!one->argument.is(nothing)) given.append(one->argument);
         }
         for (const py::handle& argument : rest) given.append(argument);
+        explanation* const under_way = explanation::current();
+        if (under_way != nullptr && under_way->ends_with(function, given, kwargs)) {
+          return py::object(py::none());
+        }
         return call_and_explain(function, py::args(py::tuple(given)), kwargs, is_method);
       },
       // Names that no keyword has, the first as long as the `self` that pybind11 cuts off for a
@@ -240,10 +248,58 @@ inline void add_last_resort(py::handle scope, const char* name) {
       py::sibling(function), py::arg("any.") = last_resort{nothing},
       py::arg("any..") = last_resort{nothing}, method_of{scope, is_method});
   // Else pybind11 made a new function of it: this one is a base class's, or not pybind11's at all.
-  if (!py::detail::get_function(overload).is(function)) throw_not_ours();
+  if (!py::detail::get_function(overload).is(function)) return false;
   // pybind11 has rewritten the docstring, which isn't about this overload. It frees the text itself.
   std::free(const_cast<char*>(definition->ml_doc));  // NOLINT(cppcoreguidelines-no-malloc)
   definition->ml_doc = doc.empty() ? nullptr : PYBIND11_COMPAT_STRDUP(doc.c_str());
+  return true;
+}
+
+// A function, as it stands in the dictionary of a module or a class: bare there, or wrapped by a method. Null
+// where it is none.
+inline py::object function_in(py::handle entry) {
+  if (!entry) return {};
+  if (Py_TYPE(entry.ptr()) == &PyStaticMethod_Type) {
+    return py::reinterpret_borrow<py::object>(entry.attr("__func__"));
+  }
+  return py::reinterpret_borrow<py::object>(py::detail::get_function(entry));
+}
+
+inline bool explain_entry(py::handle scope, py::handle entry) {
+  const bool is_method =
+      PyType_Check(scope.ptr()) != 0 && entry && Py_TYPE(entry.ptr()) != &PyStaticMethod_Type;
+  return add_last_resort(scope, function_in(entry), is_method);
+}
+
+// The same of all that a module or a class has: functions, methods, constructors, the setters of properties,
+// and the classes and modules in it.
+inline void explain_all(py::handle scope) {
+  const auto name = [](py::handle object) {
+    return utf8(py::str(py::getattr(object, "__name__", py::str(""))));
+  };
+  const auto entries =
+      py::reinterpret_steal<py::list>(PyMapping_Items(py::object(scope.attr("__dict__")).ptr()));
+  if (!entries) throw_python_error();
+  for (const py::handle pair : entries) {
+    const py::object entry = py::reinterpret_borrow<py::tuple>(pair)[1];
+    if (PyType_Check(entry.ptr()) != 0) {
+      // One that was made here: not a base class's, nor another module's.
+      const bool is_bound =
+          PyObject_TypeCheck(entry.ptr(), py::detail::get_internals().default_metaclass) != 0;
+      const std::string module = utf8(py::str(py::getattr(entry, "__module__", py::str(""))));
+      const bool is_here = PyType_Check(scope.ptr()) != 0
+                               ? module == utf8(py::str(scope.attr("__module__")))
+                               : module == name(scope);
+      if (is_bound && is_here) explain_all(entry);
+    } else if (PyModule_Check(entry.ptr()) != 0) {
+      if (name(entry).rfind(name(scope) + ".", 0) == 0) explain_all(entry);
+    } else if (PyObject_TypeCheck(entry.ptr(), &PyProperty_Type) != 0) {
+      const bool is_static = Py_TYPE(entry.ptr()) != &PyProperty_Type;  // pybind11's own type
+      add_last_resort(scope, function_in(py::object(entry.attr("fset"))), !is_static);
+    } else {
+      explain_entry(scope, entry);
+    }
+  }
 }
 
 }  // namespace detail

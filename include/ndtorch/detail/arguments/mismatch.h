@@ -3,13 +3,14 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/StringUtil.h>
+#include <ndtorch/detail/arguments/access.h>
 #include <ndtorch/detail/arguments/requirements.h>
 #include <ndtorch/detail/arguments/rule.h>
 #include <ndtorch/detail/memory/bools.h>
+#include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/memory/strided_view.h>
 #include <ndtorch/detail/torch/bools.h>
 #include <ndtorch/detail/torch/own_work.h>
-#include <ndtorch/detail/torch/request.h>
 #include <ndtorch/detail/torch/storage.h>
 #include <ndtorch/detail/torch/tensor.h>
 #include <ndtorch/dtype.h>
@@ -30,9 +31,10 @@ enum class mismatch : int {
 
 inline bool is_of_rule(mismatch found) { return static_cast<int>(found) > no_rule; }
 
-inline bool a_copy_mends(const requirements& wants, mismatch found) {
-  return is_of_rule(found) ? a_copy_meets(wants, static_cast<int>(found))
-                           : found != mismatch::no_memory;
+// What stands in the way of a copy too, where `found` stands in the way of what came.
+inline mismatch left_by_copy(const requirements& wants, mismatch found, const facts& came) {
+  if (found == mismatch::no_memory) return found;
+  return static_cast<mismatch>(first_unmet_by_copy(wants, came));
 }
 
 // Whether the function reads the memory as C++'s bools, which the bytes have to be then. Who writes has
@@ -55,8 +57,8 @@ inline mismatch check_memory(const requirements& wants, const at::Tensor& tensor
 
 inline facts facts_of(const requirements& wants, const at::Tensor& tensor, bool writable) {
   // A sparse tensor has no strides to be asked for.
-  const int_list strides =
-      wants.order == axis_order::kept ? int_list() : int_list(tensor.strides());
+  const bool has_strides = wants.order != axis_order::kept && tensor.layout() == at::kStrided;
+  const int_list strides = has_strides ? int_list(tensor.strides()) : int_list();
   return {tensor.scalar_type(), tensor.device(), tensor.sizes(), strides, writable};
 }
 
@@ -93,7 +95,8 @@ inline complaint complain_of_memory(mismatch found, came_as form) {
       return {
           "expected memory that says what the tensor means (got a tensor with the conj or neg bit, "
           "or of zeros without memory)",
-          "Resolve it first, with tensor.resolve_conj().resolve_neg() or tensor.clone()."};
+          "Resolve it first, with tensor.resolve_conj().resolve_neg() or tensor.clone().",
+          /*by_copy=*/true};
     case mismatch::no_memory:
       return {
           "expected a tensor with memory of its own",
@@ -103,16 +106,20 @@ inline complaint complain_of_memory(mismatch found, came_as form) {
     default:
       return {"expected bools of 0 and 1, since C++ knows no others (got other bytes)",
               is_array ? "Copy it first, with array != 0."
-                       : "Copy it first, with tensor.view(torch.uint8) != 0."};
+                       : "Copy it first, with tensor.view(torch.uint8) != 0.",
+              /*by_copy=*/true};
   }
 }
 
-// Which requirement is not met, what came instead, and what to do.
+// Which requirement is not met, what came instead, and what to do. `about_copy` is said where that makes a
+// copy.
 inline std::string mismatch_text(mismatch found, const requirements& wants, const facts& came,
-                                 came_as form, const std::string& what_came) {
+                                 came_as form, const std::string& what_came,
+                                 const char* about_copy = "") {
   const complaint said = is_of_rule(found) ? complain(wants, static_cast<int>(found), came, form)
                                            : complain_of_memory(found, form);
-  return said.expected + ". Got " + what_came + ". " + said.remedy;
+  return said.expected + ". Got " + what_came + ". " + said.remedy +
+         (said.by_copy ? about_copy : "");
 }
 
 }  // namespace detail

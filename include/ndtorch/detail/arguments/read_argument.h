@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/StringUtil.h>
+#include <ndtorch/detail/arguments/access.h>
+#include <ndtorch/detail/arguments/cast.h>
 #include <ndtorch/detail/arguments/mismatch.h>
 #include <ndtorch/detail/arguments/requirements.h>
 #include <ndtorch/detail/arguments/rule.h>
@@ -82,17 +84,13 @@ class argument_reader {
     return std::nullopt;
   }
 
-  // Where the function writes into a copy that was made as the reason says, that holds the result.
-  std::optional<at::Tensor> refuse_memory(std::string reason) {
-    if (wants_.writes) reason += " The function writes into that copy: use it afterwards.";
-    return refuse(std::move(reason));
-  }
-
   std::optional<at::Tensor> refuse(mismatch found, const facts& came, came_as form,
                                    const std::string& what_came) {
-    std::string reason = mismatch_text(found, wants_, came, form, what_came);
-    return a_copy_mends(wants_, found) ? refuse_memory(std::move(reason))
-                                       : refuse(std::move(reason));
+    return refuse(mismatch_text(found, wants_, came, form, what_came, about_copy()));
+  }
+
+  const char* about_copy() const {
+    return wants_.writes ? " The function writes into that copy: use it afterwards." : "";
   }
 
   // Asked before a copy is made: of a device that isn't there LibTorch would say less.
@@ -101,44 +99,49 @@ class argument_reader {
     return request_;
   }
 
-  bool can_be_mended(mismatch found) const { return may_copy_ && a_copy_mends(wants_, found); }
+  // What stands in the way of an argument, and of a copy of it where that may be made.
+  mismatch left(mismatch found, const facts& came) const {
+    return may_copy_ ? left_by_copy(wants_, found, came) : found;
+  }
 
   std::optional<at::Tensor> read_array_argument(py::handle array) {
     const array_source source = read_array(array);
     const strided_view& view = source.view;
+    mismatch found = mismatch::none;
     if (source.why == refusal::none) {
-      const mismatch found = check_argument(wants_, view);
+      found = check_argument(wants_, view);
       if (found == mismatch::none) return share_array(array, source, on_read_only::copy_on_write);
-      if (!can_be_mended(found)) {
-        if (why_ == nullptr) return std::nullopt;
-        return refuse(found, facts_of(view), came_as::array, describe(source.array));
-      }
-    } else if (!source.can_be_copied()) {
-      return why_ == nullptr ? std::nullopt : refuse(refusal_text(source));
-    } else if (!may_copy_) {
-      return why_ == nullptr ? std::nullopt : refuse_memory(refusal_text(source));
-    } else if (const int unmet = first_unmet_by_copy(wants_, facts_of(view)); unmet != no_rule) {
+    } else if (!may_copy_ || !source.can_be_copied()) {
       if (why_ == nullptr) return std::nullopt;
-      return refuse(static_cast<mismatch>(unmet), facts_of(view), came_as::array,
-                    describe(source.array));
+      return refuse(refusal_text(source) + (source.can_be_copied() ? about_copy() : "") +
+                    wants_.at_tensor_note());
     }
-    return copy_array(source, request_.dtype.value_or(view.dtype), checked_request());
+    found = left(found, facts_of(view));
+    if (found == mismatch::none) {
+      return copy_array(source, request_.dtype.value_or(view.dtype), checked_request());
+    }
+    if (why_ == nullptr) return std::nullopt;
+    return refuse(found, facts_of(view), came_as::array, describe(source.array));
   }
 
   std::optional<at::Tensor> read_other(py::handle object) {
     const protocol* const spoken = find_protocol(object);
-    if (spoken == nullptr || (spoken->may_copy && !may_copy_)) return read_nested_argument(object);
+    // Who writes wants the caller's own memory, and of some nobody knows whether it is.
+    if (spoken == nullptr || (spoken->may_copy && wants_.writes)) {
+      return read_nested_argument(object);
+    }
     if (spoken->array_of != nullptr) return read_array_argument(spoken->array_of(object));
     if (spoken->look_into != nullptr) return read_once(object, *spoken);
 
     at::Tensor tensor = spoken->share(object);
     if (tensor.is_nested()) return refuse(nested_is_not_dense);  // it has no sizes to check
-    const mismatch found = check_argument(wants_, tensor, shows_writes(tensor.storage()));
+    mismatch found = check_argument(wants_, tensor, shows_writes(tensor.storage()));
     if (found == mismatch::none) return tensor;
-    if (can_be_mended(found)) return copy_tensor(tensor, checked_request());
+    const facts came = facts_of(wants_, tensor, /*writable=*/true);
+    found = left(found, came);
+    if (found == mismatch::none) return copy_tensor(tensor, checked_request());
     if (why_ == nullptr) return std::nullopt;
-    return refuse(found, facts_of(wants_, tensor, /*writable=*/true), came_as::tensor,
-                  describe(tensor));
+    return refuse(found, came, came_as::tensor, describe(tensor));
   }
 
   // Asks what is in it before that is taken: where this overload refuses it, the next one may not.
@@ -147,9 +150,11 @@ class argument_reader {
     strided_view& view = memory.view;
     view.writable = view.writable && !memory.is_copy;
     const mismatch found = check_argument(wants_, view);
-    if (found != mismatch::none && !can_be_mended(found)) {
-      if (why_ == nullptr) return std::nullopt;
-      return refuse(found, facts_of(view), came_as::tensor, describe(*memory.described));
+    if (found != mismatch::none) {
+      if (const mismatch still = left(found, facts_of(view)); still != mismatch::none) {
+        if (why_ == nullptr) return std::nullopt;
+        return refuse(still, facts_of(view), came_as::tensor, describe(*memory.described));
+      }
     }
     const request& wanted = checked_request();
     if (capsules_ == capsules::leave) return at::Tensor();
@@ -164,12 +169,15 @@ class argument_reader {
                         : c10::str("expected an array (got ", type_name(object), ")",
                                    wants_.writes
                                        ? ": the function writes into its memory. Pass one."
-                                       : ". Convert it first, with np.asarray(data)."));
+                                       : ". Convert it first, with np.asarray(data).",
+                                   wants_.at_tensor_note()));
     }
-    const nested_data data = read_nested(object, request_.dtype);
-    const facts came{data.dtype, at::Device(at::kCPU), data.sizes, {}, /*writable=*/true};
-    if (const int unmet = first_unmet_by_copy(wants_, came); unmet != no_rule) {
-      return refuse(static_cast<mismatch>(unmet), came, came_as::array,
+    const bool casts = wants_.cast != casting::none;
+    const nested_data data = read_nested(object, casts ? request_.dtype : std::nullopt);
+    facts came{data.dtype, at::Device(at::kCPU), data.sizes, {}, /*writable=*/true};
+    if (casts && data.lossy) came.dtype = *data.lossy;
+    if (const mismatch found = left(mismatch::none, came); found != mismatch::none) {
+      return refuse(found, came, came_as::array,
                     c10::str("a ", type_name(object), " of shape ",
                              tuple_text(data.sizes.data(), data.sizes.size())));
     }

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <ndtorch/detail/arguments/access.h>
+#include <ndtorch/detail/arguments/cast.h>
 #include <ndtorch/detail/arguments/device.h>
 #include <ndtorch/detail/arguments/element.h>
 #include <ndtorch/detail/arguments/order.h>
+#include <ndtorch/detail/arguments/result.h>
 #include <ndtorch/detail/arguments/rule.h>
 #include <ndtorch/detail/arguments/shape.h>
 #include <pybind11/pybind11.h>
@@ -20,7 +22,8 @@ struct rules : Rules... {};
 
 // In the order in which they are checked, and in which a signature has them. The shape comes before all
 // that a copy may mend.
-using requirements = rules<shape_rule, element_rule, device_rule, access_rule, order_rule>;
+using requirements =
+    rules<shape_rule, element_rule, cast_rule, device_rule, access_rule, order_rule, result_rule>;
 
 template <class Rule, class... Constraints>
 inline constexpr std::size_t count_of =
@@ -35,6 +38,9 @@ constexpr rules<Rules...> fold(rules<Rules...> wants) {
 
 template <class... Constraints>
 constexpr requirements fold_constraints() {
+  static_assert(
+      count_of<cast_rule, Constraints...> == 0 || count_of<element_rule, Constraints...> != 0,
+      "ndtorch: exact_dtype and any_cast need an element type");
   return fold<Constraints...>(requirements());
 }
 
@@ -55,17 +61,12 @@ template <class... Rules>
   return number == int{sizeof...(Rules)} ? no_rule : number;
 }
 
-template <class... Rules>
-bool a_copy_meets(const rules<Rules...>&, int number) {
-  constexpr bool answers[] = {Rules::a_copy_meets...};
-  return answers[number];
-}
-
 // The same, of a copy that is made of what came.
 template <class... Rules>
 int first_unmet_by_copy(const rules<Rules...>& wants, const facts& came) {
   int number = 0;
-  static_cast<void>((((Rules::a_copy_meets || static_cast<const Rules&>(wants).is_met(came)) &&
+  static_cast<void>((((static_cast<const Rules&>(wants).is_met(came) ||
+                       static_cast<const Rules&>(wants).a_copy_meets(wants, came)) &&
                       (++number, true)) &&
                      ...));
   return number == int{sizeof...(Rules)} ? no_rule : number;

@@ -27,6 +27,7 @@ enum class came_as { array, tensor };
 struct complaint {
   std::string expected;  // "expected …"
   std::string remedy;
+  bool by_copy = false;  // the remedy makes a copy
 };
 
 // To add a constraint: a file beside this one with its tag, its rule and its constraint<>, and the rule's
@@ -38,7 +39,10 @@ struct complaint {
 //   check_count<N>()           a static_assert on how many constraints may set the rule
 struct rule {
   // Whether a copy meets the rule where what came doesn't.
-  static constexpr bool a_copy_meets = true;
+  template <class Requirements>
+  bool a_copy_meets(const Requirements&, const facts&) const {
+    return true;
+  }
 
   // What a signature says of it.
   template <class Folded>

@@ -49,7 +49,10 @@ struct shape_rule : rule {
   bool has_sizes = false;
   std::array<std::int64_t, max_ndim> sizes{};  // -1: any
 
-  static constexpr bool a_copy_meets = false;
+  template <class Requirements>
+  bool a_copy_meets(const Requirements&, const facts& came) const {
+    return is_met(came);
+  }
 
   [[gnu::always_inline]] bool has_ndim(const facts& came) const {
     return ndim == any_ndim || static_cast<std::int64_t>(came.sizes.size()) == ndim;

@@ -44,6 +44,10 @@ namespace [[gnu::visibility("hidden")]] detail {
 struct nested_data {
   axis_list sizes;
   at::ScalarType dtype = at::ScalarType::Undefined;  // the wanted one, or promoted from the leaves
+  // Where a dtype is wanted: that of a leaf which loses what it is in the cast, as a float does as an
+  // integer. Python's integers don't, whose values are checked one by one; but negative ones do as
+  // unsigned.
+  std::optional<at::ScalarType> lossy;
 
   struct leaf {
     py::object object;  // a number, an array or a DLPack capsule
@@ -210,8 +214,20 @@ class nested_reader {
 
   void add_leaf(nested_data::leaf leaf, at::ScalarType dtype, std::size_t depth) {
     finish_shape(depth, leaf.object);
+    const bool is_checked = leaf.object && PyLong_Check(leaf.object.ptr()) != 0 &&
+                            c10::isIntegralType(data_.dtype, /*includeBool=*/false) &&
+                            !wraps_round(leaf.object, data_.dtype);
+    if (!promotes_ && !is_checked && !is_same_kind_cast(dtype, data_.dtype)) data_.lossy = dtype;
     promote(dtype);
     data_.leaves.push_back(std::move(leaf));
+  }
+
+  // As PyTorch has it, -1 is 255 in uint8.
+  static bool wraps_round(py::handle number, at::ScalarType dtype) {
+    if (c10::isSignedType(dtype)) return false;
+    int overflow = 0;
+    const long long value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+    return overflow < 0 || (overflow == 0 && value < 0);
   }
 
   void promote(at::ScalarType dtype) {

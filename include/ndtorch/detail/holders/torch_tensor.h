@@ -114,9 +114,7 @@ inline void check_torch_tensor(py::handle object) {
 // Throws type_error for a dtype outside the table: the table's names are PyTorch's too.
 inline void check_torch_dtype(py::handle object) {
   const std::string name = utf8(py::str(object.attr("dtype")));
-  for (const dtype_entry& entry : dtypes) {
-    if (name == std::string("torch.") + entry.name) return;
-  }
+  if (find_torch_dtype(name) != nullptr) return;
   throw_torch_dtype(name, name.rfind("torch.q", 0) == 0);
 }
 

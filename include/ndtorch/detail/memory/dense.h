@@ -47,6 +47,28 @@ inline axis_list axes_by_stride(int_list sizes, int_list strides) {
   return order;
 }
 
+enum class axis_order { kept, c, f, c_or_f };  // kept: any, and in a copy the source's
+
+// Whether memory is dense, with its axes in this order. Axes of length 1 play no part, and neither do
+// any in an empty tensor.
+inline bool has_order(int_list sizes, int_list strides, axis_order order) {
+  if (order == axis_order::kept) return true;
+  if (strides.size() != sizes.size()) return false;  // of another layout, which has none
+  if (order == axis_order::c_or_f) {
+    return has_order(sizes, strides, axis_order::c) || has_order(sizes, strides, axis_order::f);
+  }
+  std::uint64_t expected = 1;  // may wrap round for a broadcast array, whose strides are 0
+  bool dense = true;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const std::size_t axis = order == axis_order::f ? i : sizes.size() - 1 - i;
+    const std::int64_t size = sizes.data()[axis];
+    if (size == 0) return true;
+    if (size != 1 && static_cast<std::uint64_t>(strides.data()[axis]) != expected) dense = false;
+    expected *= static_cast<std::uint64_t>(size);
+  }
+  return dense;
+}
+
 // The axes of dense memory, the innermost first.
 inline axis_list axes_of_dense(int_list strides) {
   axis_list order;

@@ -92,50 +92,59 @@ inline array_source read_array(py::handle object) {
       ". Fill it first with array.filled(value), or drop the mask with array.data.");
 }
 
-// Throws what is in the way of sharing the array's memory, or of copying it. The words are
-// PyTorch 2.13's (torch/csrc/utils/tensor_numpy.cpp) where it has any.
-[[noreturn]] inline void throw_refused(const array_source& source) {
+// To whom a remedy is told: who calls ndtorch in C++, or who calls an extension's function in Python.
+enum class caller { cpp, python };
+
+// Why a copy of the array is needed, and how to make it. The words are PyTorch 2.13's
+// (torch/csrc/utils/tensor_numpy.cpp) where it has any.
+inline std::string why_not_shared(const array_source& source, caller who) {
   const char* reason = "";
-  const char* remedy = "";
+  const char* copy = "array.copy()";
   switch (source.why) {
-    case refusal::unsupported_dtype:
-      throw_unsupported_dtype(source.array->descr, describe(source.array));
-    case refusal::masked:
-      throw_masked(describe(source.array));
-    case refusal::none:
-      break;
     case refusal::negative_stride:
       reason =
           "At least one stride in the given numpy array is negative, and tensors with negative "
           "strides are not currently supported. (You can probably work around this by making a "
           "copy of your array  with array.copy().) ";
-      remedy = "Copy it with ndtorch::tensor, or with array.copy() in Python.";
       break;
     case refusal::odd_stride:
       reason =
           "given numpy array strides not a multiple of the element byte size. Copy the numpy "
-          "array "
-          "to reallocate the memory.";
-      remedy = "Copy it with ndtorch::tensor, or with array.copy() in Python.";
+          "array to reallocate the memory.";
       break;
     case refusal::byte_order:
       reason =
           "given numpy array has byte order different from the native byte order. Conversion "
           "between byte orders is currently not supported.";
-      remedy =
-          "Copy it with ndtorch::tensor, or with array.astype(array.dtype.newbyteorder('=')) in "
-          "Python.";
+      copy = "array.astype(array.dtype.newbyteorder('='))";
       break;
     case refusal::misaligned:
       reason = "given numpy array is not aligned for its dtype.";
-      remedy = "Copy it with ndtorch::tensor, or with array.copy() in Python.";
       break;
-    case refusal::too_large:
-      reason = "given numpy array spans more bytes than a tensor can address.";
-      remedy = "Check the shape and strides that were given to as_strided.";
+    default:
       break;
   }
-  throw py::value_error(std::string(reason) + " Got " + describe(source.array) + ". " + remedy);
+  const std::string remedy =
+      who == caller::cpp
+          ? std::string("Copy it with ndtorch::tensor, or with ") + copy + " in Python."
+          : std::string("Copy it first, with ") + copy + ".";
+  return std::string(reason) + " Got " + describe(source.array) + ". " + remedy;
+}
+
+// Throws what is in the way of sharing the array's memory, or of copying it.
+[[noreturn]] inline void throw_refused(const array_source& source, caller who = caller::cpp) {
+  switch (source.why) {
+    case refusal::unsupported_dtype:
+      throw_unsupported_dtype(source.array->descr, describe(source.array));
+    case refusal::masked:
+      throw_masked(describe(source.array));
+    case refusal::too_large:
+      throw py::value_error("given numpy array spans more bytes than a tensor can address. Got " +
+                            describe(source.array) +
+                            ". Check the shape and strides that were given to as_strided.");
+    default:
+      throw py::value_error(why_not_shared(source, who));
+  }
 }
 
 inline array_source require_array(py::handle object) {

@@ -29,6 +29,10 @@ namespace [[gnu::visibility("hidden")]] detail {
 
 inline axis_list copy_strides(const array_source& source, axis_order wanted) {
   const strided_view& view = source.view;
+  if (wanted == axis_order::c_or_f) {
+    axis_list strides = copy_strides(source, axis_order::kept);
+    return has_order(view.sizes(), strides, wanted) ? strides : copy_strides(source, axis_order::c);
+  }
   if (wanted == axis_order::kept) {
     if (source.why == refusal::none) return strides_of_copy(borrow_tensor(view));
     const int_list in_bytes(source.array->strides, view.ndim);

@@ -62,9 +62,13 @@ inline at::Tensor copy_tensor(const at::Tensor& source, const request& wanted) {
     at::Tensor result = copy_to(source, wanted.dtype.value_or(source.scalar_type()),
                                 wanted.device.value_or(source.device()),
                                 wanted.pinned && wanted.order == axis_order::kept);
-    if (wanted.order == axis_order::c) result = result.contiguous();
-    if (wanted.order == axis_order::f) {
-      result = result.permute(reversed_axes(result)).contiguous().permute(reversed_axes(result));
+    if (!has_order(result.sizes(), result.strides(), wanted.order)) {
+      if (wanted.order != axis_order::f)
+        result = result.contiguous();
+      else {
+        const axis_list axes = reversed_axes(result);
+        result = result.permute(axes).contiguous().permute(axes);
+      }
     }
     return wanted.pinned ? result.pin_memory() : result;
   });

@@ -5,6 +5,7 @@
 #include <c10/core/TensorOptions.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/StringUtil.h>
+#include <ndtorch/detail/memory/dense.h>
 #include <ndtorch/detail/python/errors.h>
 #include <ndtorch/detail/torch/device.h>
 #include <ndtorch/dtype.h>
@@ -15,9 +16,6 @@
 
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
-
-// The order of a copy's axes in memory.
-enum class axis_order { kept, c, f };
 
 // What the caller's TensorOptions ask for, read once and checked before anything is made.
 struct request {

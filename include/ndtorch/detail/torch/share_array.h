@@ -32,7 +32,7 @@ enum class on_read_only {
 namespace [[gnu::visibility("hidden")]] detail {
 
 inline std::string refusal_text(const array_source& source) {
-  return value_or_refusal([&]() -> std::string { throw_refused(source); },
+  return value_or_refusal([&]() -> std::string { throw_refused(source, caller::python); },
                           [](std::string text) { return text; });
 }
 
