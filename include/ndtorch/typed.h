@@ -9,6 +9,7 @@
 #include <ndtorch/detail/arguments/access.h>
 #include <ndtorch/detail/arguments/element.h>
 #include <ndtorch/detail/arguments/explain_mismatches.h>
+#include <ndtorch/detail/arguments/libtorch_templates.h>
 #include <ndtorch/detail/arguments/mismatch.h>
 #include <ndtorch/detail/arguments/read_argument.h>
 #include <ndtorch/detail/arguments/requirements.h>
