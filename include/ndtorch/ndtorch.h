@@ -5,6 +5,7 @@
 #pragma once
 
 #include <ndtorch/dtype.h>
+#include <ndtorch/errors.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
 #include <ndtorch/to_numpy.h>
