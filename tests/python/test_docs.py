@@ -99,6 +99,14 @@ def test_the_chart_is_what_its_script_draws():
     assert (ROOT / "docs/which_function.svg").read_text(encoding="utf-8") == drawn
 
 
+def test_the_picture_of_the_wings_shows_the_headers_as_they_are(monkeypatch):
+    # It takes the chart's colours. A header that moves, or includes another wing, makes it out of date:
+    # python docs/wings.py draws it anew.
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    drawn = runpy.run_path(str(ROOT / "docs/wings.py"))["draw"]()
+    assert (ROOT / "docs/wings.svg").read_text(encoding="utf-8") == drawn
+
+
 def test_the_chart_names_functions_that_there_are():
     charts = runpy.run_path(str(ROOT / "docs/which_function.py"))["CHARTS"]
     headers = "".join(path.read_text() for path in (ROOT / "include/ndtorch").glob("*.h"))

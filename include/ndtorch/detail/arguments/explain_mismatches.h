@@ -95,8 +95,9 @@ inline bool is_used_up(py::handle object) {
          !py::hasattr(py::type::handle_of(object), "__array__");
 }
 
-// The same object, or where it is used up, or has items that are, one that looks the same in a message,
-// and that no caster takes which would have read it. (pybind11 knows some types by their names.)
+// Returns the object itself. Where it, or one of its items, is used up, returns a stand-in that looks
+// the same in a message and that no caster accepts which would have read the original. (pybind11 knows
+// some types by their names.)
 inline py::object readable_again(py::handle object, bool has_items = true) {
   if (is_used_up(object)) {
     const auto type = py::handle(reinterpret_cast<PyObject*>(&PyType_Type));

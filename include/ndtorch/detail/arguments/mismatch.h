@@ -43,8 +43,8 @@ constexpr bool reads_bools(const requirements& wants) {
   return wants.dtype == at::kBool && !wants.writes;
 }
 
-// Who asks for a dtype or an order may read the memory itself: it has to be there, and to say what the
-// tensor means. (Tensors of others only: an array's memory always does.)
+// A function that asks for a dtype or an order may read the memory itself, so the memory has to exist
+// and to mean what the tensor means. (Only tensors can fail this: an array's memory always passes.)
 inline mismatch check_memory(const requirements& wants, const at::Tensor& tensor) {
   if (!wants.has_dtype() && wants.order == axis_order::kept) return mismatch::none;
   if (is_wrapper(tensor)) return mismatch::no_memory;

@@ -252,7 +252,8 @@ dlpack_memory read_managed(const Managed& managed, bool writable = true) {
 template <class Managed>
 at::Tensor share_dlpack(dlpack_owner<Managed> managed, const dlpack_memory& memory) {
   const strided_view& view = memory.view;
-  // Without the way there and back, which would be a link more each time it is gone.
+  // Where this module itself has offered the memory, the object behind it is taken: each round trip
+  // would add a link to the chain of owners otherwise.
   py::object holder = dlpack_offer<Managed>::object_behind(*managed);
   if (!holder) {
     holder = py::reinterpret_steal<py::object>(PyCapsule_New(

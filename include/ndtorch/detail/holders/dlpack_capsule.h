@@ -40,7 +40,7 @@ Managed* content_of(py::handle capsule) {
   return static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), name));
 }
 
-// Of what is no capsule of DLPack, or was one.
+// The name of an object that is no DLPack capsule, or is a consumed one, for an error's text.
 inline std::string name_of_capsule(py::handle capsule) {
   const char* name = nullptr;
   if (PyCapsule_CheckExact(capsule.ptr())) name = PyCapsule_GetName(capsule.ptr());

@@ -53,7 +53,8 @@ inline at::ScalarType default_complex_dtype() {
   }
 }
 
-// What was no number of Python's, as one: as PyTorch asks for it.
+// Makes a Python int, float or complex of an object that is none, by the methods that PyTorch uses for
+// this dtype.
 inline py::object python_number(PyObject* object, at::ScalarType dtype) {
   PyObject* made = nullptr;
   if (c10::isComplexType(dtype)) {

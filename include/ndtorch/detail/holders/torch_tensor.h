@@ -138,8 +138,8 @@ inline void check_torch_memory(py::handle object) {
   }
 }
 
-// Of a torch.Tensor and its structure, which says nothing of the storage's size, what check_storage() asks.
-// (Not by UntypedStorage.data_ptr(), which is a first write.)
+// Does for a torch.Tensor what check_storage(tensor) does. The DLPack structure doesn't say how large
+// the storage is, so Python is asked. (UntypedStorage.data_ptr() isn't: it counts as a first write.)
 inline void check_storage(py::handle object, const DLTensor& described) {
   strided_view view;
   const dtype_entry* const entry = find_dtype(described.dtype);

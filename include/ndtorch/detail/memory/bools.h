@@ -47,8 +47,8 @@ inline bool are_bools(const std::byte* bytes, std::int64_t stride, std::int64_t 
   return (found & ~bits_of_eight_bools) == 0;
 }
 
-// Calls row(first, stride, count) for all rows of bools of these strides, the innermost axis being that
-// of the smallest steps, until it says false; says whether it never did.
+// Calls row(first, stride, count) for each row of bools in memory with these strides, until row returns
+// false. Returns false then, else true. The innermost axis is the one with the smallest stride.
 template <class Byte, class Row>
 bool for_each_row_of_bools(Byte* data, int_list sizes, int_list strides, const Row& row) {
   const axis_list order = axes_by_stride(sizes, strides);  // the innermost first

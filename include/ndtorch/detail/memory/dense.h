@@ -15,7 +15,8 @@ namespace [[gnu::visibility("hidden")]] detail {
 // Sizes, strides or axes: those of a tensor of LibTorch's own may be more than NumPy has.
 using axis_list = short_list<std::int64_t, 8>;
 
-// Of the lowest number too, which std::abs can't negate: the stride of an axis of length 1 may be any.
+// The absolute value as an unsigned number. It holds for the lowest number too, which std::abs can't
+// negate: an axis of length 1 may have any stride.
 inline std::uint64_t magnitude(std::int64_t number) {
   const auto bits = static_cast<std::uint64_t>(number);
   return number < 0 ? 0 - bits : bits;

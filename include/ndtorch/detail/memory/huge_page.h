@@ -1,4 +1,4 @@
-// From which size on memory is had in other ways.
+// The size from which memory is allocated in huge pages, and the size of such a page.
 #pragma once
 
 #include <cstddef>

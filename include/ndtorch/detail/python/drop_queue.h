@@ -106,10 +106,11 @@ class drop_queue {
     waiting_.make_way = [] { instance().make_way(); };
   }
 
-  // Needs the GIL, and comes at a time when anything may be run. A count is no bound, since 20 arrays
-  // may have 2 GB, and their sizes can't be asked for without the GIL: so time is. It drops some itself
-  // then, for no longer than a slice. To give the GIL up instead would let those run who wait with it for
-  // a lock that this thread holds; finalisers run wherever Python's collector does.
+  // Called with the GIL, at a time when any Python code may run. Time bounds the queue, not a count: 20
+  // arrays may hold 2 GB, and their sizes can't be asked for without the GIL. When the queue's thread
+  // is behind, this thread drops some references itself, for at most one slice. It doesn't give up the
+  // GIL instead: a thread could then run that waits, with the GIL, for a lock which this thread holds,
+  // because finalisers run wherever Python's collector does.
   void make_way() {
     const bool has_thread = has_thread_ || start_thread();
     const clock::rep since = behind_since_, begin = now();

@@ -25,7 +25,8 @@ inline bool has_valid_bools(const at::Tensor& tensor) {
   return has_valid_bools(tensor.const_data_ptr(), nbytes, tensor.sizes(), tensor.strides());
 }
 
-// Makes them so where they are, for who writes into that memory anyway.
+// Makes the bools of a tensor 0 or 1 in place. It is called for functions that write into this memory
+// anyway.
 inline void make_bools_valid(const at::Tensor& tensor) {
   if (has_valid_bools(tensor)) return;
   for_each_row_of_bools(static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.sizes(),
@@ -45,8 +46,9 @@ inline bool has_bools(const at::Tensor& tensor) {
          tensor.has_storage() && !tensor._is_zerotensor() && !is_dispatched_to_python(tensor);
 }
 
-// A tensor of whose elements LibTorch's copies make right ones of `dtype`, on any device. It takes bools
-// to be 0 or 1, and copies and casts other bytes as they are; a cast from bytes makes them so.
+// The tensor, or another on its device, from which LibTorch's own copies make right elements of
+// `dtype`. LibTorch takes bools to be 0 or 1, and copies and casts other bytes as they are; a cast from
+// bytes to bools makes them 0 or 1.
 inline at::Tensor readable(const at::Tensor& tensor, at::ScalarType dtype) {
   if (!has_bools(tensor)) return tensor;
   const at::Tensor bytes = tensor.view(at::kByte);

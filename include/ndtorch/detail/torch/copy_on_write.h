@@ -33,9 +33,10 @@ namespace [[gnu::visibility("hidden")]] detail {
 
 #if __has_include(<c10/core/StorageMaterializer.h>)
 
-// Taken by who moves a storage, and by who looks whose memory it is. Modules look at each other's
-// tensors, so all have one lock. Nobody waits for it with the GIL: under it an allocator of a device may
-// ask for that. The first call, by who makes a storage that can be moved, needs the GIL.
+// The lock that a thread takes to move a storage, or to see whose memory a storage is on. All modules
+// share one, since they look at each other's tensors. No thread waits for it with the GIL, because a
+// device's allocator may ask for the GIL while the lock is held. The first call, which whoever makes a
+// movable storage does, needs the GIL.
 inline std::mutex& moving() {
   static std::atomic<std::mutex*> shared{nullptr};
   if (std::mutex* const found = shared.load(std::memory_order_acquire)) return *found;
@@ -100,9 +101,9 @@ inline at::DataPtr copy_of_memory(const c10::StorageImpl& storage) {
   return made;
 }
 
-// Where a storage has moved, and what it has left. That stays until the storage goes: an operator may
-// have taken a pointer to read there before it asked for the one to write through. The new memory is a
-// storage by itself, so that others can keep it alone.
+// The memory that a storage has moved to, and the memory that it has left. The left memory stays until
+// the storage dies: an operator may have taken a pointer for reading before it asked for one to write
+// through. The new memory is a storage of its own, so that others can keep it without the left one.
 struct moved_memory {
   at::Storage own;
   at::DataPtr left;
@@ -116,7 +117,8 @@ struct moved_memory {
     const std::unique_ptr<moved_memory> moved(static_cast<moved_memory*>(self));
     const at::Device device = moved->own.device();
     if (device.is_cpu()) return;
-    // record_stream() knows only memory that is its allocator's own: other streams may be at this.
+    // record_stream() works only for memory of its own allocator, and other streams may still use this
+    // memory: so the whole device is waited for.
     std::optional<gil_release> without_gil;
     if (may_touch_objects()) without_gil.emplace();
     try {
@@ -166,8 +168,8 @@ inline at::DataPtr& hold_of(c10::StorageImpl& storage) {
   return moved != nullptr ? moved->left : data;
 }
 
-// The storage that keeps the memory for others, without what a first write has left: each array that is
-// made a tensor again and written would keep all those before it.
+// The storage to keep for others: the moved one, without the memory that a first write has left.
+// Otherwise each array that becomes a tensor again, and is written to, would keep all arrays before it.
 inline const at::Storage& home_of(const at::Storage& storage) {
   const moved_memory* const moved =
       moved_memory::of(storage.unsafeGetStorageImpl()->_mutable_data_ptr_no_checks());
@@ -190,9 +192,9 @@ inline const at::Storage& home_of(const at::Storage& storage) { return storage; 
 
 #endif
 
-// Whose memory a storage is on, as holder_of() says it, and where it begins; both of one moment, though
-// another thread may make the first write at any time. They stay as long as the storage, even where they
-// are its own no more. Needs the GIL.
+// The object whose memory a storage is on (as holder_of() has it) and the memory's address, both read
+// at one moment, since another thread may make the first write at any time. Both stay valid as long as
+// the storage lives, even after the storage has moved. Needs the GIL.
 struct storage_memory {
   const void* data;
   PyObject* holder;

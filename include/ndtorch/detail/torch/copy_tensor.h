@@ -20,7 +20,7 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-// Tensor.detach(), of which only those hear whom the tensor concerns.
+// Tensor.detach(), hidden from tracers and modes unless the tensor is followed (is_followed()).
 inline at::Tensor detached(const at::Tensor& tensor) {
   const own_work unseen(tensor);
   return tensor.detach();
@@ -32,8 +32,8 @@ inline axis_list reversed_axes(const at::Tensor& tensor) {
   return axes;
 }
 
-// A new tensor with the elements of another. It may be unpinned all the same. Inside of own_work, but
-// for a tensor that is followed.
+// A new tensor with the elements of `given`. The result may be unpinned although `pinned` asks for it:
+// the caller pins it then. Call it inside own_work, unless the tensor is followed.
 inline at::Tensor copy_to(const at::Tensor& given, at::ScalarType dtype, at::Device device,
                           bool pinned) {
   const at::Tensor source = readable(given, dtype);

@@ -57,8 +57,8 @@ inline py::object original_array(PyObject* array) {
 // What a conversion is to do: explain() asks for its checks alone, which are the same then.
 enum class task { expose, check };
 
-// What expose_tensor() may throw, in the same order: the dtype, the memory, and NumPy's own checks, for which the
-// array is made on no memory.
+// Throws what expose_tensor() would throw, in the same order: for the dtype, for the memory, and what
+// NumPy itself refuses. For the last it makes an array without memory.
 [[gnu::noinline]] inline py::array check_expose_tensor(const at::Tensor& tensor) {
   auto dtype = py::reinterpret_steal<py::object>(
       reinterpret_cast<PyObject*>(new_descr(tensor.scalar_type())));

@@ -43,10 +43,9 @@ inline bool is_wrapper(const at::Tensor& tensor) {
   return is_dispatched_to_python(tensor) || stands_for_others(tensor);
 }
 
-// Whether operators on this tensor are somebody's business all the same: autograd's, its wrapper's, or those
-// of its layout, which has them for copies too.
-// With libtorch_python it may be one of the caller's own, which a trace or a mode is to follow
-// through a conversion as it does through torch.as_tensor.
+// Whether others have to see operators on this tensor even so: autograd, the tensor's wrapper, or its
+// layout, whose own operators make copies too. With libtorch_python the tensor may be the caller's, and
+// a trace or a mode has to follow it through a conversion as through torch.as_tensor.
 inline bool is_followed(const at::Tensor& tensor) {
   if (tensor.requires_grad() || is_wrapper(tensor) || tensor.layout() != at::kStrided) return true;
 #if defined(NDTORCH_TORCH_PYTHON)  // set by the CMake target ndtorch::torch_python

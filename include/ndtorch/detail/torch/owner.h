@@ -42,7 +42,8 @@ inline std::atomic<c10::DeleterFnPtr>& known_object_deleter() {
   return known;
 }
 
-// For the first conversion. (Apart, for the speed of others.)
+// Finds the deleter at the first conversion. It is a function of its own so that object_deleter(),
+// which each conversion calls, stays short.
 [[gnu::noinline]] inline c10::DeleterFnPtr find_object_deleter() {
   follow_interpreter();
   call_at_end([] { known_object_deleter() = nullptr; });
@@ -73,15 +74,16 @@ inline at::DataPtr hold_object(void* data, PyObject* object, at::Device device) 
   check_interpreter();
   Py_INCREF(object);
   at::DataPtr held(data, object, deleter, device);
-  // The array is read and held: from here on it does no harm where other threads have the GIL.
+  // The array has been read and is held. make_way() may run Python code, and other threads with it:
+  // from here on that does no harm.
   const waiting_references& waiting = *known_waiting_references().load(std::memory_order_relaxed);
   if (waiting.count.load(std::memory_order_relaxed) != 0) waiting.make_way();
   return held;
 }
 
-// The object whose memory a storage shares, borrowed; nullptr where the storage's memory is
-// LibTorch's own, from the start or since a first write, which another thread must not be at (see
-// memory_of in copy_on_write.h). Needs the GIL.
+// The object whose memory the storage shares (a borrowed reference). It is nullptr where the memory is
+// LibTorch's own, from the start or since a first write. No other thread may make that first write
+// during the call; memory_of() in copy_on_write.h sees to it. Needs the GIL.
 inline PyObject* holder_of(const at::Storage& storage) {
   const at::DataPtr& data = storage.data_ptr();
   return data.get_deleter() == object_deleter() ? static_cast<PyObject*>(data.get_context())
@@ -98,8 +100,8 @@ inline bool is_capsule_named(PyObject* holder, const char* name) {
   return PyCapsule_CheckExact(holder) && std::strcmp(PyCapsule_GetName(holder), name) == 0;
 }
 
-// What stands in for the object where nobody is to be kept: it says only whether the memory may be
-// written. Needs the GIL.
+// A DataPtr that keeps no object alive: its capsule says only whether the memory may be written. Needs
+// the GIL.
 inline at::DataPtr hold_nobody(void* data, bool writable, at::Device device) {
   static char nobody;  // a capsule can't be empty
   const auto capsule = py::reinterpret_steal<py::object>(

@@ -53,12 +53,13 @@ inline bool has_all_memory(const at::Tensor& tensor) {
   const c10::StorageImpl& storage = *tensor.storage().unsafeGetStorageImpl();
   const std::uint64_t needed = bytes_needed(tensor);
   if (needed > storage.nbytes()) return false;
-  // One that moves just now has some, of which there is nothing to be seen at times.
+  // A storage that is being moved has its memory, although its pointer may look null meanwhile.
   return needed == 0 || may_move(storage) ||
          const_cast<c10::StorageImpl&>(storage)._mutable_data_ptr_no_checks().get() != nullptr;
 }
 
-// `what` is the tensor. Resizing gives a storage other memory, which an array's, for one, can't have.
+// `what` describes the tensor. A storage that an array shares isn't resizable, since resizing would
+// move its memory, so it can't be given the memory back.
 inline std::string lost_memory_text(const std::string& what, std::uint64_t needed,
                                     std::uint64_t nbytes, bool resizable) {
   return c10::str(

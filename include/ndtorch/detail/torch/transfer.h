@@ -25,9 +25,10 @@
 namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
-// In bytes on the bus. Smaller copies go as LibTorch makes them: to the CPU as long as malloc() may
-// have memory in use before (glibc's largest threshold for that), which is faster than new pages.
-// These limits were measured on an H200 with 16 cores (docs/gpu.md).
+// The sizes, in bytes on the bus, from which a copy goes through the buffers. LibTorch makes smaller
+// copies itself. To the CPU that is faster as long as malloc() may give memory that was in use before
+// (up to glibc's largest threshold), since new pages cost more. The limits were measured on an H200
+// with 16 cores (docs/gpu.md).
 inline constexpr std::int64_t large_export = std::int64_t{1} << 25;
 inline constexpr std::int64_t large_import = std::int64_t{1} << 23;
 
@@ -134,8 +135,8 @@ void for_each_part(const at::Tensor& tensor, std::int64_t most, const Function& 
   }
 }
 
-// With its axes as they lie in the memory of `dense`, a tensor of the same shape: in C order then,
-// what is in both has the same number.
+// The tensor with its axes permuted into the order in which they lie in the memory of `dense`, a tensor
+// of the same shape. The n-th element of one in C order is then the n-th of the other.
 inline at::Tensor in_order_of(const at::Tensor& dense, const at::Tensor& tensor) {
   axis_list axes = axes_of_dense(dense.strides());
   std::reverse(axes.begin(), axes.end());
