@@ -1,25 +1,19 @@
-// The extension that docs/start.md and the pages for those who come from elsewhere build up.
-#include <c10/util/Exception.h>
+// The extension that docs/start.md builds up.
 #include <ndtorch/ndtorch.h>
-#include <ndtorch/tensor_caster.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <cstdint>
-#include <exception>
 #include <optional>
-#include <utility>
 
 namespace py = pybind11;
 
 namespace {
 
-using ndtorch::c_contig;
 using ndtorch::ndim;
-using ndtorch::shape;
 using ndtorch::tensor_t;
 
-// Reads: any array, list or number will do.
+// Reads: an array, list or number of any real dtype will do.
 double mean(const tensor_t<const double>& values) { return values.mean().item<double>(); }
 
 // Writes: only an array of floats that may be written, and no copy of it.
@@ -44,17 +38,9 @@ tensor_t<> weighted(const tensor_t<const float, ndim<2>>& rows,
   return tensor_t<>(weights->matmul(rows).div(weights->sum()));
 }
 
-// The same functions that torch/extension.h would bind.
-at::Tensor scale(const at::Tensor& x, double by) { return x.mul(by); }
-
-py::object scale_for_torch(const at::Tensor& x, double by) { return ndtorch::to_torch(x.mul(by)); }
-
-// nanobind: nb::ndarray<float, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>
-using points = tensor_t<float, shape<-1, 3>, c_contig, ndtorch::device::cpu>;
-
-void shift_x(const points& cloud, float by) {
-  auto p = cloud.view();
-  for (std::int64_t i = 0; i < cloud.size(0); ++i) p[i][0] += by;
+// Labels are integers: floats are refused, not cut off.
+std::int64_t count_of(const tensor_t<const std::int64_t, ndim<1>>& labels, std::int64_t label) {
+  return labels.eq(label).sum().item<std::int64_t>();
 }
 
 }  // namespace
@@ -65,21 +51,10 @@ PYBIND11_MODULE(tour, module) {
   module.def("count_above", &count_above, py::arg("image"), py::arg("limit"));
   module.def("weighted", &weighted, py::arg("rows"), py::arg("weights") = py::none());
 
-  // Failing calls then say why.
-  for (const char* name : {"mean", "clip", "count_above", "weighted"}) {
-    ndtorch::explain_mismatches(module, name);
-  }
+  module.def("count_of", &count_of, py::arg("labels"), py::arg("label"));
 
-  // LibTorch's own errors, in this module, without the C++ backtrace.
-  py::register_local_exception_translator([](std::exception_ptr thrown) {
-    try {
-      std::rethrow_exception(std::move(thrown));
-    } catch (const c10::Error& error) {
-      PyErr_SetString(PyExc_RuntimeError, error.what_without_backtrace());
-    }
-  });
-
-  module.def("scale", &scale, py::arg("x"), py::arg("by"));
-  module.def("scale_for_torch", &scale_for_torch, py::arg("x"), py::arg("by"));
-  module.def("shift_x", &shift_x, py::arg("cloud"), py::arg("by"));
+  // LibTorch's errors reach Python as those of Python's torch do.
+  ndtorch::translate_errors(module);
+  // The last line of the module: calls that fail then say why.
+  ndtorch::explain_mismatches(module);
 }

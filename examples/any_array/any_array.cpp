@@ -15,7 +15,7 @@ using ndtorch::tensor_t;
 
 namespace {
 
-// Only reads, so that read-only memory will do. Other dtypes and lists are converted first.
+// Only reads, so that read-only memory will do. Float64, ints and lists are converted first.
 tensor_t<> moving_average(const tensor_t<const float, ndim<1>>& signal, std::int64_t width) {
   if (width < 1 || width > signal.size(0)) {
     throw py::value_error("width must be from 1 to the signal's length, got " +
@@ -50,7 +50,6 @@ PYBIND11_MODULE(any_array, module) {
   module.def("address", &address, py::arg("array").noconvert(),
              "Where the first element is that the C++ side sees; nothing is ever copied for it.");
 
-  for (const char* name : {"moving_average", "clip", "ramp", "address"}) {
-    ndtorch::explain_mismatches(module, name);  // errors then say what was wrong with an argument
-  }
+  ndtorch::translate_errors(module);    // LibTorch's errors, as Python's torch raises them
+  ndtorch::explain_mismatches(module);  // the last line: errors begin with what was wrong
 }

@@ -38,5 +38,6 @@ PYBIND11_MODULE(windows, module) {
              "Some rows, scaled: a new NumPy array.");
   module.def("address", &address, py::arg("signal").noconvert(),
              "Where the first element is that the C++ side sees.");
-  for (const char* name : {"window", "address"}) ndtorch::explain_mismatches(module, name);
+  ndtorch::translate_errors(module);
+  ndtorch::explain_mismatches(module);
 }

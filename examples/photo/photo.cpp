@@ -112,4 +112,7 @@ PYBIND11_MODULE(photo, module) {
 
   py::module_ guide = module.def_submodule("guide", "Each conversion of ndtorch, for demo.py.");
   define_guide(guide);
+
+  ndtorch::translate_errors(module);    // LibTorch's errors, as Python's torch raises them
+  ndtorch::explain_mismatches(module);  // the last line: of the submodule's functions too
 }

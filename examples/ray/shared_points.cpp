@@ -37,5 +37,6 @@ PYBIND11_MODULE(shared_points, module) {
   module.def("center", &center, py::arg("points").noconvert(), "The mean of all points.");
   module.def("center_after_scaling", &center_after_scaling, py::arg("points"), py::arg("factor"),
              "The mean after a multiplication in place, which no other process sees.");
-  for (const char* name : {"address", "center"}) ndtorch::explain_mismatches(module, name);
+  ndtorch::translate_errors(module);
+  ndtorch::explain_mismatches(module);
 }

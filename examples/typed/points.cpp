@@ -116,9 +116,8 @@ PYBIND11_MODULE(points, module) {
       .def("add", &grid::add, py::arg("points"), "Counts these points too.")
       .def_property_readonly("counts", &grid::counts, "How many points are in each cell.");
 
-  // A call that fails says why, for each overload.
-  for (const char* name : {"lengths", "shift", "center", "bounds"}) {
-    ndtorch::explain_mismatches(module, name);
-  }
-  ndtorch::explain_mismatches(module.attr("Grid"), "add");
+  // LibTorch's errors reach Python as those of Python's torch do.
+  ndtorch::translate_errors(module);
+  // The last line: a call that fails says why, for each overload, and for Grid's methods too.
+  ndtorch::explain_mismatches(module);
 }

@@ -93,7 +93,7 @@ def test_clip_writes_into_the_callers_memory(make):
 @pytest.mark.parametrize("make", read_only + converted)
 def test_clip_refuses_what_it_could_only_write_a_copy_of(make):
     holder = make()
-    with pytest.raises(TypeError, match=r"(?s)clip\(\).*Why:\n.*expected|negative|byte order"):
+    with pytest.raises(TypeError, match=r"clip\(\): incompatible function arguments: argument 'values': .*(expected|negative|byte order)"):
         any_array.clip(holder, 2, 5)
     assert np.asarray(holder).tolist() == VALUES
 
@@ -155,7 +155,7 @@ def test_jax_reads_what_the_extension_made(jax):
 def test_a_deleted_jax_array_is_refused(jax):
     holder = jax.numpy.array(VALUES, "float32")
     holder.delete()
-    with pytest.raises(TypeError, match="Why:"):
+    with pytest.raises(TypeError, match="argument '"):
         any_array.address(holder)
 
 

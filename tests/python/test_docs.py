@@ -1,16 +1,21 @@
 """The code in docs/ is code that is built and run, and the commands there are commands that run."""
 
+import difflib
 import doctest
 import json
+import os
 import pathlib
 import re
 import runpy
+import subprocess
+import sys
 
 import first
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+SCRIPTS = sorted((ROOT / "docs/snippets").glob("*.py"))
 # Where the tests were built: <build>/examples/first/first.so.
 BUILD = pathlib.Path(first.__file__).parents[2]
 
@@ -43,7 +48,7 @@ def built():
 @per_page
 def test_a_page_has_no_other_blocks_than_these(page):
     # What CMake prints ("console") is compared with its files in test_error_page.py.
-    known = {"cpp", "cmake", "python", "sh", "text", "console"}
+    known = {"cpp", "cmake", "python", "sh", "text", "console", "diff"}
     assert [language for language, _ in blocks(page)
             if language not in known and not language.startswith("{")] == []
 
@@ -65,15 +70,44 @@ def test_a_page_shows_a_cmakelists_that_a_consumer_builds_with(page):
 @per_page
 def test_a_pages_python_prints_what_it_says(page):
     names = {}
-    for number, block in enumerate(code(page, "python")):
-        assert block.startswith(">>> ")
+    sessions = [block for block in code(page, "python") if block.startswith(">>> ")]
+    for number, block in enumerate(sessions):
         if "import torch" in block:
             pytest.importorskip("torch")
         test = doctest.DocTestParser().get_doctest(block, names, f"{page.name}:{number}", None, None)
-        runner = doctest.DocTestRunner()
+        runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
         assert runner.run(test, clear_globs=False).failed == 0
         assert runner.tries > 0
         names = test.globs
+
+
+@per_page
+def test_a_pages_other_python_is_of_a_script(page):
+    scripts = [path.read_text() for path in SCRIPTS]
+    assert [block for block in code(page, "python")
+            if not block.startswith(">>> ") and not any(block in script for script in scripts)] == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_the_pages_scripts_run(script):
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = {line.split(": ")[1].strip() for line in done.stdout.splitlines()}
+    assert len(results) == 1  # each way gives the same
+
+
+# With NDTORCH_UPDATE_DOCS set the page gets the difference.
+def test_the_page_shows_the_whole_difference_of_both_ends():
+    ends = [(ROOT / "docs/snippets" / name).read_text().splitlines()
+            for name in ("ops_before.cpp", "ops_after.cpp")]
+    difference = "\n".join(difflib.unified_diff(*ends, "before.cpp", "after.cpp", lineterm="", n=2))
+    page = ROOT / "docs/from_torch_extension.md"
+    text = page.read_text()
+    if "NDTORCH_UPDATE_DOCS" in os.environ:
+        begin, rest = text.split("```diff\n")
+        page.write_text(f"{begin}```diff\n{difference}\n```{rest.split('```', 1)[1]}")
+        return
+    assert [block.rstrip("\n") for block in code(page, "diff")] == [difference]
 
 
 @per_page

@@ -102,7 +102,7 @@ def test_shift_of_a_slice_leaves_the_rest_alone(cloud):
 def test_shift_of_what_it_can_not_write_is_a_type_error_that_says_why(cloud, spoil, reason):
     array = spoil(cloud)
     before = np.array(array)
-    with pytest.raises(TypeError, match=r"(?s)shift\(\): incompatible.*\n\nWhy:\n") as caught:
+    with pytest.raises(TypeError, match=r"^shift\(\): incompatible function arguments:") as caught:
         points.shift(array, [1, 1, 1])
     assert reason in str(caught.value)
     np.testing.assert_array_equal(array, before)
@@ -177,7 +177,7 @@ def test_the_demo_runs_and_explains():
     result = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("    TypeError: ") == 3
-    assert result.stdout.count("    Why:\n") == 3
+    assert result.stdout.count("incompatible function arguments:") == 3
     for line in [
         '1. lengths(points: typing.Annotated[numpy.typing.NDArray[numpy.float32], "[m, 3]"])',
         "array([ 5., 13.], dtype=float32)",

@@ -27,6 +27,6 @@ PYBIND11_MODULE(_core, module) {
              "Scales each point to length 1, in place.");
   module.def("nearest", &nearest, py::arg("points"), py::arg("others"),
              "For each of the points, the index of the nearest of the others.");
-  ndtorch::explain_mismatches(module, "normalize");
-  ndtorch::explain_mismatches(module, "nearest");
+  ndtorch::translate_errors(module);
+  ndtorch::explain_mismatches(module);
 }
