@@ -6,13 +6,20 @@ import messages
 from support import ROOT, blocks_in
 
 # What these say is no error: annotations of signatures, and the lines of explain().
-NO_ERRORS = ["ndtorch/detail/arguments/signature.h", "ndtorch/explain.h"]
+NO_ERRORS = ["ndtorch/detail/arguments/signature.h", "ndtorch/explain.h",
+             "ndtorch/detail/holders/explain_object.h"]
 # Words of others' errors that are recognised, a docstring, and the descriptions of what came, which
 # the page has as `…`.
 NOT_OURS = [
     "DefaultCPUAllocator: can't allocate memory", "\nException raised from ", "Failed to allocate a ",
     "A tensor's memory, for from_dlpack() of any library.",
-    "an array of shape ", "a tensor of shape ", "a torch.Tensor of shape ", "a DLPack tensor of "]
+    "an array of shape ", "a tensor of shape ", "a torch.Tensor of shape ", "a DLPack tensor of ",
+    # lines of explain()
+    ": as_tensor reads it, with np.asarray(), as", ", a buffer: as_tensor reads it as",
+    "shares its memory by __cuda_array_interface__", "shares its memory by __dlpack__",
+    "shares the memory of the torch.Tensor",
+    # annotations of signatures
+    "typing.Union[str, torch.device]", "typing.Optional[dict[str, typing.Any]]"]
 
 
 def plain(text):
@@ -84,6 +91,11 @@ NOT_BROUGHT_ABOUT = {
     "Free memory, or convert the data in parts.": "a machine without memory: tests/faults",
     "ndtorch/tensor_caster.h and torch/extension.h both": "the compiler's: tests/compile",
     "With NDTORCH_TORCH_PYTHON": "the compiler's: tests/compile",
+    "ndtorch/options_caster.h and torch/extension.h both": "the compiler's: tests/compile",
+    "and any_contig": "the compiler's: tests/compile",
+    "give either exact_dtype or any_cast": "the compiler's: tests/compile",
+    "give writable once": "the compiler's: tests/compile",
+    "give one of returns::numpy": "the compiler's: tests/compile",
 }
 
 

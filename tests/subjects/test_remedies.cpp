@@ -11,6 +11,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <ndtorch/exchange.h>
 #include <ndtorch/from_numpy.h>
+#include <ndtorch/options_caster.h>
 #include <ndtorch/to_numpy.h>
 #include <ndtorch/typed.h>
 #include <pybind11/stl.h>
@@ -30,6 +31,7 @@
 namespace {
 
 namespace py = pybind11;
+using ndtorch::any_contig;
 using ndtorch::as_tensor;
 using ndtorch::c_contig;
 using ndtorch::f_contig;
@@ -447,6 +449,16 @@ const std::vector<remedy> of_arguments = {
     {"Cast it first, with tensor.to(dtype).",
      taken(typed<float>, "torch.zeros(3, dtype=torch.int)"),
      {taken(typed<float>, "torch.zeros(3, dtype=torch.int).to(torch.float)")}},
+    {"Take array.real, array.imag or np.abs(array) first.",
+     [] { tensor_t<const float>::from(eval("np.array([3 + 4j])")); },
+     {[] { tensor_t<const float>::from(eval("np.array([3 + 4j]).real")); },
+      [] { tensor_t<const float>::from(eval("np.array([3 + 4j]).imag")); },
+      [] { tensor_t<const float>::from(eval("np.abs(np.array([3 + 4j]))")); }}},
+    {"Take tensor.real, tensor.imag or tensor.abs() first.",
+     [] { tensor_t<const float>::from(eval("torch.tensor([3 + 4j])")); },
+     {[] { tensor_t<const float>::from(eval("torch.tensor([3 + 4j]).real")); },
+      [] { tensor_t<const float>::from(eval("torch.tensor([3 + 4j]).imag")); },
+      [] { tensor_t<const float>::from(eval("torch.tensor([3 + 4j]).abs()")); }}},
     {"Move it there first, with tensor.to(device).",
      [] { tensor_t<of<at::kPrivateUse1>>{at::ones({3})}; },
      {[] { tensor_t<of<at::kPrivateUse1>>{on_a_device()}; }}},
@@ -469,6 +481,14 @@ const std::vector<remedy> of_arguments = {
      "back.",
      taken(typed<f_contig>, "torch.zeros(2, 3)"),
      {taken(typed<f_contig>, "torch.zeros(2, 3).permute(1, 0).contiguous().permute(1, 0)")}},
+    {"expected memory in C or Fortran order. Got an array of shape (2, 2), strides (24, 16) bytes, "
+     "dtype float64. Copy it first, with np.ascontiguousarray(array).",
+     taken(typed<any_contig>, "np.zeros((2, 3))[:, ::2]"),
+     {taken(typed<any_contig>, "np.ascontiguousarray(np.zeros((2, 3))[:, ::2])")}},
+    {"Pass a string such as \"cuda:1\", or a torch.device.",
+     [] { ndtorch::device_of(py::int_(1)); },
+     {[] { ndtorch::device_of(py::str("cuda:1")); },
+      [] { ndtorch::device_of(eval("torch.device('cuda', 1)")); }}},
     {"The function writes into that copy: use it afterwards.",
      taken(typed<float>, "np.zeros(3)"),
      {[] {
