@@ -51,21 +51,25 @@ namespace ndtorch {
 
 // An at::Tensor that met its constraints when it was made. They come in any order:
 //   an element type  float, const float, std::int64_t, bool, c10::Half, c10::complex<float>, ...
+//   writable         any dtype, memory that may be written
 //   shape<-1, 3>     the sizes, -1 for any;  ndim<2>: their number alone
-//   c_contig         dense memory in C order;  f_contig: in Fortran order
+//   c_contig         dense memory in C order;  f_contig: in Fortran order;  any_contig: in either
 //   device::cpu      or device::cuda, device::of<at::kXPU>, ...
+//   exact_dtype      nothing is cast to the element type;  any_cast: all is, as Tensor.to(dtype) does it
+//   returns::torch   a result becomes a torch.Tensor;  returns::dlpack: an object with __dlpack__
 //
 // tensor_t<> is any tensor. Contradictory ones don't compile.
 //
-// As an argument it shares the caller's memory. A non-const element type means "I write into it":
-// only an array (or other holder of memory) that meets every constraint and may be written is taken.
+// As an argument it shares the caller's memory. A non-const element type, and writable, mean "I write into
+// it": only an array (or other holder of memory) that meets every constraint and may be written is taken.
 // A const one, and none, takes read-only memory too, and in pybind11's converting pass what as_tensor()
-// takes: other dtypes, orders and devices, numbers and sequences are copied. Floats become ints there,
-// and complex arrays their real parts, as in a cast. py::arg().noconvert() forbids all that. The const is
-// your promise: at::Tensor's own functions, such as add_(), still write into an array that may be written
+// takes: other orders and devices, numbers and sequences are copied, and other dtypes where
+// np.can_cast(from, to, "same_kind") holds, so not floats to ints nor complex numbers to real ones.
+// py::arg().noconvert() forbids all that. The const is your promise: at::Tensor's own functions, such as add_(), still write into an array that may be written
 // (else to a copy, see on_read_only).
 // A DLPack capsule is taken when the function is called with it, and not where an overload refuses it.
-// As a result it becomes a NumPy array, as numpy() makes it, or None where it is undefined.
+// As a result it becomes a NumPy array, as numpy() makes it, or None where it is undefined; a read-only array
+// where the element type is const.
 // Bools: C++ knows only the bytes 0 and 1, and NumPy others too, as in a mask of 0 and 255 that is viewed as
 // bools. Typed access to CPU memory never meets one: a const bool tensor is made of such an array with a
 // copy, and of such a tensor not at all; a tensor of non-const bools, whose function writes into the
