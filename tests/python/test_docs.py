@@ -150,6 +150,48 @@ def test_the_chart_names_functions_that_there_are():
                                                     re.MULTILINE)] == []
 
 
+def test_the_reference_has_each_public_name():
+    headers = {path: path.read_text() for path in
+               [*(ROOT / "include/ndtorch").glob("*.h"), *(ROOT / "include/ndtorch/detail/arguments").glob("*.h")]}
+    names = set()
+    for text in headers.values():
+        depth = 0  # of ndtorch::detail, which is nobody's business
+        for line in text.splitlines():
+            if re.match(r"namespace (\[\[.*\]\] )?(pybind11::)?detail", line):
+                depth = 1
+            elif re.match(r"}  // namespace (pybind11::)?detail", line):
+                depth = 0
+            elif not depth:
+                names |= set(re.findall(
+                    r"^(?:inline |template <.*> )?(?:[\w:<>&]+ )?(?:struct|class|enum class) (\w+)(?= ?[{:])", line))
+                names |= set(re.findall(r"^(?:inline |\[\[nodiscard\]\] )*(?:[\w:]+) (\w+)\((?:const )?(?:py|at|c10)::", line))
+    assert {"tensor_t", "from_numpy", "writable", "any_contig", "translate_errors", "device_of"} < names
+    reference = (ROOT / "docs/api.md").read_text()
+    assert [name for name in sorted(names)
+            if not re.search(rf"^### {name}$|<a id=\"{name}\">|`\w+::{name}\b", reference, re.MULTILINE)] == []
+
+
+def test_a_links_file_and_heading_are_there():
+    def anchors(page):
+        text = page.read_text()
+        slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+                 for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+        repeated = [f"{slug}-{slugs[:i].count(slug)}" for i, slug in enumerate(slugs) if slug in slugs[:i]]
+        return {*slugs, *repeated, *re.findall(r'<a id="([\w-]+)">', text)}
+
+    missing = []
+    for page in [*PAGES, ROOT / "README.md", ROOT / "examples/README.md"]:
+        text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"`[^`]*<(snippets/[^>]+)>`", text):
+            file, _, heading = link.partition("#")
+            target = (page.parent / file).resolve() if file else page
+            if "://" in link or (target.is_dir() and not heading):
+                continue
+            if not target.is_file() or (heading and heading not in anchors(target)):
+                missing.append(f"{page.name}: {link}")
+    assert missing == []
+
+
 def test_each_page_is_in_the_sites_list():
     index = (ROOT / "docs/index.md").read_text()
     for page in PAGES:
