@@ -1,7 +1,8 @@
 // Operations of a training package, for torch.Tensor objects and for arrays.
+#include <torch/torch.h>
+// After it, so that torch::nn knows typed tensors.
 #include <ndtorch/ndtorch.h>
 #include <pybind11/stl.h>
-#include <torch/torch.h>
 
 namespace py = pybind11;
 using ndtorch::ndim;
