@@ -153,8 +153,11 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
   }
   for (const auto& [name, value] : kwargs) readable_by_name[name] = read_again(value);
   explanation why(function, readable, readable_by_name);
-  py::object result = function(*readable, **readable_by_name);
-  if (!why.all_refused()) return result;  // another answer than before
+  try {
+    return function(*readable, **readable_by_name);  // another answer than before
+  } catch (const py::error_already_set&) {
+    if (!why.all_refused()) throw;
+  }
   const auto overloads = overloads_of(function);
   if (overloads.empty() || overloads.front()->is_operator) {
     return py::reinterpret_borrow<py::object>(Py_NotImplemented);  // Python asks the other operand
@@ -240,7 +243,8 @@ inline bool add_last_resort(py::handle scope, const py::object& function, bool i
         for (const py::handle& argument : rest) given.append(argument);
         explanation* const under_way = explanation::current();
         if (under_way != nullptr && under_way->ends_with(function, given, kwargs)) {
-          return py::object(py::none());
+          // After a result pybind11 would take a constructor's object for made.
+          throw py::type_error("");
         }
         return call_and_explain(function, py::args(py::tuple(given)), kwargs, is_method);
       },
