@@ -13,12 +13,14 @@ import argparse
 import datetime
 import gc
 import json
-import os
 import pathlib
 import platform
 import statistics
 import sys
 import time
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "tools"))
+import shared
 
 BEGIN = "<!-- made by `make bench-gpu`: begin -->"
 END = "<!-- made by `make bench-gpu`: end -->"
@@ -233,13 +235,10 @@ def measure(bench, machine, seconds, save, rounds=None):
 def machine_of(torch):
     import numpy as np
 
-    cpus = [line.partition(":")[2].strip()
-            for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")]
     return {
         "date": datetime.date.today().isoformat(),
         "GPU": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
-        "CPU": f"{cpus[0] if cpus else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "CPU": shared.cpu(),
         "software": [f"Python {platform.python_version()}", f"torch {torch.__version__}",
                      f"numpy {np.__version__}"],
     }
@@ -253,16 +252,15 @@ def compare(work, pinned):
     values = work["values"]
     if values is None:
         return None
-    ratios = [ours / peer for ours, peer in zip(values["ndtorch"], values["torch"], strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    ratio, quartiles = shared.ratio(values["ndtorch"], values["torch"])
     of_pinned = None
     if work["on bus"]:
         rate = work["on bus"] / statistics.median(values["ndtorch"])
         of_pinned = rate / pinned["export"]
     return {
         "seconds": {who: statistics.median(times) for who, times in values.items()},
-        "ratio": middle, "quartiles": (low, high), "of pinned": of_pinned,
-        "holds": middle <= work["bar"] and (of_pinned is None or of_pinned >= OF_PINNED_RATE),
+        "ratio": ratio, "quartiles": quartiles, "of pinned": of_pinned,
+        "holds": ratio <= work["bar"] and (of_pinned is None or of_pinned >= OF_PINNED_RATE),
     }
 
 
@@ -323,10 +321,7 @@ def report(results):
 
 
 def write_page(page, lines):
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
+    shared.put_between(page, BEGIN, END, lines)
 
 
 def is_good(results):

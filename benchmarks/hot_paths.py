@@ -9,7 +9,6 @@ with. `--update` writes it anew, after a change that is meant.
 
 import argparse
 import json
-import os
 import pathlib
 import platform
 import re
@@ -21,6 +20,9 @@ import tempfile
 import numpy
 import torch
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "tools"))
+import shared
+
 COUNTS = pathlib.Path(__file__).with_name("instruction_counts.json")
 CALLS = 1000  # as in hot_paths.cpp
 MARGIN = 0.05
@@ -28,12 +30,7 @@ MARGIN = 0.05
 
 def count(program):
     """Instructions per call of each path."""
-    environment = dict(
-        os.environ,
-        PYTHONHASHSEED="0",
-        PYTHONHOME=sys.base_prefix,
-        PYTHONPATH=os.pathsep.join(sys.path[1:]),
-    )
+    environment = shared.embedded_environment(PYTHONHASHSEED="0")
     with tempfile.TemporaryDirectory() as directory:
         out = pathlib.Path(directory, "out")
         command = ["valgrind", "--tool=callgrind", "--instr-atstart=no"]

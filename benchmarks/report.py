@@ -15,6 +15,9 @@ import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "tools"))
+import shared
+
 BEGIN, END = "<!-- made by `make bench`: begin -->", "<!-- made by `make bench`: end -->"
 
 # work, the measured row, who is ours, [(peer as in the row, as in the table, bar)]
@@ -94,9 +97,8 @@ PARTS = ["program", "kernel", "wall", "faults"]
 
 def ratio(values, ours, peer):
     """The median of ours over the peer's, round by round, and the quartiles around it."""
-    ratios = [a / b for a, b in zip(values[ours], values[peer], strict=True)]
-    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    return {"ratio": statistics.median(ratios), "quartiles": [low, high],
+    median, quartiles = shared.ratio(values[ours], values[peer])
+    return {"ratio": median, "quartiles": quartiles,
             "ours": statistics.median(values[ours]), "peer": statistics.median(values[peer])}
 
 
@@ -203,14 +205,10 @@ def main():
     summary = {"machine": machine, "rows": lines}
     (docs / "benchmarks.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     picture(lines, docs)
-    page = docs / "benchmarks.md"
-    text = page.read_text()
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    made = [BEGIN, "", made_on, "", *table(lines), "",
+    made = [made_on, "", *table(lines), "",
             "![Ratios as bars, each with its bar marked](benchmarks.svg)", "",
-            "Without a bar:", "", *more_tables(results["values"]), "", END]
-    page.write_text(before + "\n".join(made) + after)
+            "Without a bar:", "", *more_tables(results["values"])]
+    shared.put_between(docs / "benchmarks.md", BEGIN, END, made)
 
 
 if __name__ == "__main__":

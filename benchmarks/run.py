@@ -16,14 +16,16 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "tools"))
+import shared
+
 CALLS = pathlib.Path(__file__).with_name("calls.py")
 MIN_TIME = 0.04  # seconds for each C++ benchmark in each process
 
 
 def conversions(built):
     """{row: {who: [seconds]}} of one process."""
-    environment = dict(
-        os.environ, PYTHONHOME=sys.base_prefix, PYTHONPATH=os.pathsep.join(sys.path[1:]))
+    environment = shared.embedded_environment()
     with tempfile.TemporaryDirectory() as directory:
         out = pathlib.Path(directory, "out.json")
         done = subprocess.run(
@@ -51,12 +53,9 @@ def machine(built):
     def package(name):
         return f"{name} {importlib.metadata.version(name)}"
 
-    cpus = [line.partition(":")[2].strip()
-            for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")]
     return {
         "date": datetime.date.today().isoformat(),
-        "CPU": f"{cpus[0] if cpus else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "CPU": shared.cpu(),
         "software": [
             f"Python {platform.python_version()}",
             *map(package, ["torch", "numpy", "pybind11", "nanobind", "apache-tvm-ffi"]),

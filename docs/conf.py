@@ -1,14 +1,14 @@
 """Sphinx's settings for the site: `make docs` builds it from these pages and the headers' comments."""
 
 import pathlib
-import re
+import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-VERSION = re.findall(
-    r"#define NDTORCH_VERSION_\w+ (\d+)", (ROOT / "include/ndtorch/version.h").read_text())
+sys.path.append(str(ROOT / "tools"))
+import shared  # noqa: E402
 
 project = "ndtorch"
-version = release = ".".join(VERSION)
+version = release = shared.version()
 extensions = ["myst_parser", "breathe"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["snippets", "static"]

@@ -4,11 +4,12 @@
 """
 
 import collections
-import os
 import pathlib
 import re
 import subprocess
 import sys
+
+import shared
 
 # The programs with cases for a GPU, which are in suites whose names start with "gpu/".
 PROGRAMS = ["device", "transfer", "device_streams", "to_numpy_async", "gpu_exchange"]
@@ -36,9 +37,7 @@ def results(output):
 def run(program):
     """The cases of one program, and what it printed if it failed."""
     # The interpreter inside finds what this one finds; pinned memory is the GPU's.
-    environment = dict(
-        os.environ, PYTHONHOME=sys.base_prefix, PYTHONPATH=os.pathsep.join(sys.path[1:]),
-        NDTORCH_TESTS_WITHOUT_INVERTED="1")
+    environment = shared.embedded_environment(NDTORCH_TESTS_WITHOUT_INVERTED="1")
     try:
         done = subprocess.run(
             [program, "--gtest_filter=gpu/*"], env=environment, text=True, errors="replace",

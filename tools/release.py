@@ -3,17 +3,11 @@
     release.py [tag]        the tag that is to be published, such as v1.2.3
 """
 
-import pathlib
 import re
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).parents[1]
-
-
-def version():
-    header = (ROOT / "include/ndtorch/version.h").read_text()
-    return ".".join(re.findall(r"#define NDTORCH_VERSION_\w+ (\d+)", header))
+from shared import ROOT, version
 
 
 def problems(changelog, citation, tag, dirty):

@@ -4,7 +4,6 @@ import functools
 import importlib.util
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +11,10 @@ import sysconfig
 import venv
 
 ROOT = pathlib.Path(__file__).parents[2]
-VERSION = ".".join(re.findall(r"_(?:MAJOR|MINOR|PATCH) (\d+)",
-                              (ROOT / "include/ndtorch/version.h").read_text()))
+sys.path += [str(ROOT / "tools"), str(ROOT / "tests/matrix"), str(ROOT / "tests/python")]
+import shared  # noqa: E402
+
+VERSION = shared.version()
 
 
 def torch_folder():

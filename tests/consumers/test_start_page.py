@@ -4,19 +4,17 @@ import doctest
 import re
 
 from environments import ROOT, generator
+from support import blocks_in
 
 PAGE = (ROOT / "docs/start.md").read_text().partition("## 5.")[0]
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
 def test_the_start_page_leads_to_an_extension_that_works(environment, tmp_path):
-    install, build = blocks("sh")
+    install, build = blocks_in("sh", PAGE)
     # The environment has what that installs, a wheel of this checkout.
     assert install == "pip install .\n"
-    [source], [project], [session] = blocks("cpp"), blocks("cmake"), blocks("python")
+    [source], [project], [session] = (
+        blocks_in(language, PAGE) for language in ("cpp", "cmake", "python"))
     (tmp_path / "first.cpp").write_text(source)
     (tmp_path / "CMakeLists.txt").write_text(project)
     variables = environment.variables | ({"CMAKE_GENERATOR": "Ninja"} if generator() else {})

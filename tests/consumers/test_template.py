@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from environments import ROOT, Environment, torch_folder
+from matrix import get_libtorch
 
 TEMPLATE = ROOT / "examples" / "template"
 
@@ -158,9 +159,6 @@ def test_an_isolated_build_takes_nothing_from_the_environment_around_it(
 
 @downloads
 def test_a_wheel_runs_on_another_libtorch_of_its_series(environment, user, project, tmp_path):
-    sys.path.insert(0, str(ROOT / "tests" / "matrix"))
-    from matrix import get_libtorch
-
     build, run = (get_libtorch(ROOT / "build" / "consumers", version, tmp_path / "log")
                   for version in ("2.14.0", "2.14.1"))
     wheel, _ = pip_wheel(environment, project, tmp_path / "wheel", "--no-index", "--no-build-isolation",

@@ -24,6 +24,9 @@ import time
 import zipfile
 
 ROOT = pathlib.Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tools"))
+import shared  # noqa: E402
+
 BEGIN, END = "<!-- begin: make matrix -->", "<!-- end: make matrix -->"
 LEFT_OUT = "left out: "
 NOTHING = {"result": "not run", "notes": {}}
@@ -298,13 +301,6 @@ def remarks(rows, results):
     return [f"- {note} ({', '.join(where)})" for note, where in found.items()]
 
 
-def write(page, lines):
-    """Puts the table between the page's marks."""
-    text = page.read_text()
-    before, rest = text.split(BEGIN)
-    page.write_text("\n".join([before + BEGIN, "", *lines, "", END]) + rest.split(END)[1])
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=lambda name: pathlib.Path(name).absolute())
@@ -335,8 +331,8 @@ def main():
     lines, notes = table(configured, results), ["", *remarks(configured, results)]
     print("", *lines, *notes, sep="\n")
     if arguments.write:
-        write(ROOT / "README.md", lines)
-        write(ROOT / "docs" / "support.md", lines + notes)
+        shared.put_between(ROOT / "README.md", BEGIN, END, lines)
+        shared.put_between(ROOT / "docs" / "support.md", BEGIN, END, lines + notes)
     not_run = [name for name in rows if results.get(name, {"ok": None})["ok"] is None]
     if not_run:
         print(f"\nNot run: {', '.join(not_run)}")

@@ -1,10 +1,10 @@
 """The texts that stand in ndtorch's headers, read without a compiler."""
 
 import codecs
-import pathlib
 import re
 
-ROOT = pathlib.Path(__file__).parents[2]
+from support import ROOT
+
 INCLUDE = ROOT / "include"
 # In this order: a quote in a comment begins no literal, and neither does one in a character literal.
 TOKEN = re.compile(r"""

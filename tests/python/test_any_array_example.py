@@ -6,17 +6,14 @@ The directory with the built module has to be on PYTHONPATH.
 import array
 import gc
 import mmap
-import pathlib
-import subprocess
-import sys
 import weakref
 
 import numpy as np
 import pytest
 
 import any_array
+from support import ROOT, run_python
 
-DEMO = pathlib.Path(__file__).parents[2] / "examples" / "any_array" / "demo.py"
 VALUES = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0]
 MEANS = [8 / 3, 2, 10 / 3, 5]
 
@@ -165,16 +162,14 @@ def test_a_traced_jax_array_is_refused(jax):
 
 
 def test_the_module_imports_none_of_them():
-    code = "import sys, any_array; sys.exit(bool({'torch', 'jax', 'cupy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+    run_python(
+        "-c", "import sys, any_array; sys.exit(bool({'torch', 'jax', 'cupy'} & set(sys.modules)))"
+    )
 
 
 @pytest.fixture(scope="module")
 def table():
-    result = subprocess.run(
-        [sys.executable, DEMO], capture_output=True, text=True, timeout=300, check=True
-    )
-    return result.stdout
+    return run_python(ROOT / "examples/any_array/demo.py").stdout
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ on PYTHONPATH.
 import concurrent.futures
 import ctypes
 import gc
-import subprocess
 import sys
 import textwrap
 import weakref
 
 import numpy as np
 import pytest
+
+from support import run_python
 
 torch = pytest.importorskip("torch")
 nt = pytest.importorskip("conversions_module")
@@ -199,6 +200,4 @@ def test_a_process_without_torch_is_told_the_same():
                 assert bad is None or sys.getrefcount(bad) == before, bad
             assert function(np.arange(2.0)) == "double"
         """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], text=True,
-                          capture_output=True)
-    assert done.returncode == 0, done.stderr
+    run_python("-c", textwrap.dedent(code))

@@ -1,16 +1,11 @@
 """Tests of what `make bench` makes of its measurements."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import report  # noqa: E402
+import report
+from support import ROOT, run_python
 
 
 @pytest.fixture
@@ -68,8 +63,7 @@ def test_a_second_run_replaces_what_the_first_put_into_the_docs(results, tmp_pat
     for seconds in 1.0, 4.0:
         results["values"]["copy"]["ndtorch"] = [seconds] * 5
         (tmp_path / "results.json").write_text(json.dumps(results))
-        command = [sys.executable, BENCHMARKS / "report.py", tmp_path / "results.json", tmp_path]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = run_python(ROOT / "benchmarks/report.py", tmp_path / "results.json", tmp_path)
         pages.append(page.read_text())
         copy = f"| `np.copy` | {seconds:.2f} | {seconds:.2f}–{seconds:.2f} | 1.05 |"
         assert copy in pages[-1]

@@ -1,18 +1,14 @@
 """examples/dataloader: C++ in the workers of a DataLoader, with PyTorch's arithmetic as the oracle."""
 
-import importlib.util
-import pathlib
-
 import numpy as np
 import pytest
+
+from support import ROOT, load
 
 torch = pytest.importorskip("torch", reason="Python has no torch")
 windows = pytest.importorskip("windows", reason="the examples were not built")
 
-DEMO = pathlib.Path(__file__).parents[2] / "examples/dataloader/demo.py"
-specification = importlib.util.spec_from_file_location("dataloader_demo", DEMO)
-demo = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(demo)
+demo = load(ROOT / "examples/dataloader/demo.py")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import sys
 import first
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from support import MAKE_TARGETS, ROOT, blocks, blocks_in
+
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SCRIPTS = sorted((ROOT / "docs/snippets").glob("*.py"))
 # Where the tests were built: <build>/examples/first/first.so.
@@ -22,15 +23,8 @@ BUILD = pathlib.Path(first.__file__).parents[2]
 per_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def blocks(page):
-    """The fenced blocks of a page: (language, text)."""
-    found = re.findall(r"^```(\S*)[^\n]*\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    assert page.read_text().count("\n```") == 2 * len(found)
-    return found
-
-
 def code(page, language):
-    return [text for known, text in blocks(page) if known == language]
+    return blocks_in(language, page.read_text())
 
 
 def flat(text):
@@ -49,7 +43,9 @@ def built():
 def test_a_page_has_no_other_blocks_than_these(page):
     # What CMake prints ("console") is compared with its files in test_error_page.py.
     known = {"cpp", "cmake", "python", "sh", "text", "console", "diff"}
-    assert [language for language, _ in blocks(page)
+    found = blocks(page.read_text())
+    assert page.read_text().count("\n```") == 2 * len(found)
+    assert [language for language, _ in found
             if language not in known and not language.startswith("{")] == []
 
 
@@ -116,14 +112,13 @@ def test_a_page_shows_commands_that_something_runs(page):
         r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL))
     lines = [line.split("  #")[0].strip() for block in code(page, "sh") + indented
              for line in re.sub(r"\\\n *", "", block).splitlines()]
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     scripts = [path.read_text() for path in
                [ROOT / "Makefile", *(ROOT / "tests/consumers").glob("*.py"), *(ROOT / "tools").iterdir()]
                if path.is_file()]
     for line in lines:
         words = line.split()
         if words[0] == "make":
-            assert words[1] in targets, line
+            assert words[1] in MAKE_TARGETS, line
         else:
             assert any(line in re.sub(r'"\s+"', "", script) for script in scripts), line
 

@@ -2,17 +2,13 @@
 
 import importlib.util
 import os
-import pathlib
 import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tools")]
-
-import gpu  # noqa: E402
-import gpu_tests  # noqa: E402
+import gpu
+import gpu_tests
+from support import ROOT, run_python
 
 PRINTED = """\
 [ RUN      ] gpu/copies.go_there/cuda_0
@@ -121,8 +117,6 @@ def test_a_python_that_is_not_there_is_named():
     not all(map(importlib.util.find_spec, ["torch", "inverted_device", "gpu_transfers"])),
     reason="needs torch, and modules that are not built")
 def test_the_benchmark_runs_on_the_tests_device():
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "gpu.py", "--dry-run"],
-        check=True, capture_output=True, text=True)
+    done = run_python(ROOT / "benchmarks/gpu.py", "--dry-run")
     assert done.stdout.startswith("Dry run: 20 works and 22 sweeps went through"), done.stdout
     assert "Nothing was measured." in done.stdout

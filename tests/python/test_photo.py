@@ -4,24 +4,15 @@ The directory with the built module has to be on PYTHONPATH.
 """
 
 import concurrent.futures
-import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 import photo
+from support import ROOT, run_python
 
-DEMO = pathlib.Path(__file__).parents[2] / "examples" / "photo" / "demo.py"
 STEPS = [photo.grayscale, photo.blur, photo.edges]
-
-
-def run_python(*arguments):
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
 
 
 @pytest.fixture
@@ -170,16 +161,13 @@ def test_a_function_has_a_docstring_that_says_what_it_does(function):
 
 
 def test_the_module_imports_without_torch():
-    result = run_python("-c", "import sys, photo; sys.exit('torch' in sys.modules)")
-    assert result.returncode == 0, result.stderr
+    run_python("-c", "import sys, photo; sys.exit('torch' in sys.modules)")
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "new" / "photo.png"
-    result = run_python(DEMO, out)
-    assert result.returncode == 0, result.stderr
-    return out, result.stdout
+    return out, run_python(ROOT / "examples/photo/demo.py", out).stdout
 
 
 def test_the_demo_draws_the_five_steps_side_by_side(demo):

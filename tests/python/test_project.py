@@ -1,16 +1,11 @@
 """What stands in two places says the same in both: versions, pins, make targets, files."""
 
-import importlib.util
-import pathlib
 import re
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-
-specification = importlib.util.spec_from_file_location("release", ROOT / "tools/release.py")
-release = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(release)
+import release
+from support import MAKE_TARGETS, ROOT
 
 CITATION = f"title: x\nversion: {release.version()}\nlicense: y\n"
 RELEASED = f"# Changelog\n\n## [Unreleased]\n\n## [{release.version()}] - 2026-01-02\n\n### Added\n"
@@ -43,9 +38,6 @@ def test_pre_commit_runs_the_versions_that_make_lint_runs():
     assert set(pins) <= set((ROOT / "requirements-dev.txt").read_text().split("\n"))
 
 
-TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
 @pytest.mark.parametrize("workflow", sorted((ROOT / ".github/workflows").glob("*.yml")),
                          ids=lambda path: path.name)
 def test_workflows_call_make_targets(workflow):
@@ -54,7 +46,7 @@ def test_workflows_call_make_targets(workflow):
     for listed in re.findall(r"target: \[(.*)\]", text):
         called += [entry.split()[0] for entry in listed.split(", ")]
     assert called
-    assert set(called) <= TARGETS
+    assert set(called) <= MAKE_TARGETS
 
 
 def test_contributing_names_what_is_there():
@@ -65,7 +57,7 @@ def test_contributing_names_what_is_there():
                       ROOT / "include/ndtorch/detail" / path, ROOT / "tests" / path]
             assert any(place.exists() for place in places), path
     for target in re.findall(r"make ([a-z-]+)", text):
-        assert target in TARGETS
+        assert target in MAKE_TARGETS
 
 
 # From the bottom up: a wing includes what is in itself and in those before it. (dtype.h, which is public,

@@ -1,24 +1,18 @@
 """examples/ray: what its workers measure of a smaller array, with a Ray of our own."""
 
-import importlib.util
-import pathlib
-import sys
-
 import numpy as np
 import pytest
 
+from support import ROOT, load
+
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
-DEMO = pathlib.Path(__file__).parents[2] / "examples/ray/demo.py"
 MEGABYTES = 60
 
 
 @pytest.fixture(scope="module")
 def results():
-    specification = importlib.util.spec_from_file_location("ray_demo", DEMO)
-    demo = importlib.util.module_from_spec(specification)
-    sys.modules["ray_demo"] = demo
-    specification.loader.exec_module(demo)
+    demo = load(ROOT / "examples/ray/demo.py")
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR",
              object_store_memory=(MEGABYTES + 200) * 1_000_000)
     # The workers can't import a file that is no module: its classes travel by value.

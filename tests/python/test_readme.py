@@ -4,30 +4,25 @@ The directory with the built module has to be on PYTHONPATH.
 """
 
 import doctest
-import pathlib
-import re
 
 import first
 
-ROOT = pathlib.Path(__file__).parents[2]
+from support import ROOT, blocks_in
+
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
 def test_the_readme_shows_the_file_that_is_built():
-    assert blocks("cpp")[0] == (ROOT / "examples" / "first" / "first.cpp").read_text()
+    assert blocks_in("cpp", README)[0] == (ROOT / "examples" / "first" / "first.cpp").read_text()
 
 
 def test_the_readmes_setup_py_is_one_that_a_consumer_is_built_with():
     setup = (ROOT / "tests/consumers/cpp_extension/setup.py").read_text()
-    assert blocks("python")[1] == setup.replace("consumer", "first")
+    assert blocks_in("python", README)[1] == setup.replace("consumer", "first")
 
 
 def test_the_readmes_session_prints_what_it_says():
-    test = doctest.DocTestParser().get_doctest(blocks("python")[0], {}, "README", None, None)
+    test = doctest.DocTestParser().get_doctest(blocks_in("python", README)[0], {}, "README", None, None)
     assert doctest.DocTestRunner().run(test).attempted > 3
     assert doctest.DocTestRunner().run(test).failed == 0
 

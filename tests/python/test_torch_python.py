@@ -3,11 +3,10 @@
 The directory with the built tests/modules has to be on PYTHONPATH.
 """
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+
+from support import run_python
 
 torch = pytest.importorskip("torch")
 module = pytest.importorskip("torch_python_module")
@@ -293,7 +292,7 @@ first, second = module.made()
 import torch
 assert type(first) is torch.Tensor and first is second
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    run_python("-c", code)
 
 
 def traced(function, x):

@@ -3,18 +3,15 @@
 The directory with the built module has to be on PYTHONPATH.
 """
 
-import pathlib
 import re
-import subprocess
-import sys
 import weakref
 
 import numpy as np
 import pytest
 
 import points
+from support import ROOT, run_python
 
-DEMO = pathlib.Path(__file__).parents[2] / "examples" / "typed" / "demo.py"
 DTYPES = ["f4", "f8"]
 
 
@@ -174,8 +171,7 @@ def test_a_grids_methods_explain_themselves():
 
 
 def test_the_demo_runs_and_explains():
-    result = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
+    result = run_python(ROOT / "examples/typed/demo.py")
     assert result.stdout.count("    TypeError: ") == 3
     assert result.stdout.count("incompatible function arguments:") == 3
     for line in [
