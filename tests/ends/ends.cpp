@@ -25,7 +25,11 @@
 #include <thread>
 #include <vector>
 
+#include "support/process.h"
+
 namespace py = pybind11;
+using test::eval;
+using test::wait_until;
 
 namespace {
 
@@ -37,12 +41,6 @@ namespace {
       std::_Exit(1);                                                       \
     }                                                                      \
   } while (false)
-
-py::object eval(const std::string& expression) {
-  py::dict names;
-  names["np"] = py::module_::import("numpy");
-  return py::eval(expression, names);
-}
 
 at::Tensor view(const char* array = "np.arange(6.)") { return ndtorch::from_numpy(eval(array)); }
 at::Tensor read_only_view() { return view("np.broadcast_to(np.arange(6.), (1, 6))[0]"); }
@@ -68,15 +66,6 @@ std::vector<at::Tensor> counted_views(int count) {
 // On a thread without the GIL, which this one may keep.
 void drop_elsewhere(std::vector<at::Tensor> tensors) {
   std::thread([&] { tensors.clear(); }).join();
-}
-
-// Gives the GIL up until `holds`.
-template <class Condition>
-void wait_until(const Condition& holds) {
-  while (!holds()) {
-    const py::gil_scoped_release without_gil;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
 }
 
 double sum(const at::Tensor& tensor) { return tensor.sum().item<double>(); }
@@ -187,46 +176,34 @@ void no_thread_is_to_be_had() {
   wait_until([] { return ended == 101; });
 }
 
-void threads_drop_tensors_while_it_finalizes() {
-  std::vector<std::vector<at::Tensor>> tensors(8);
+// Threads that are at 20,000 tensors each when the interpreter begins to end.
+void use_while_it_finalizes(std::size_t count, at::Tensor (*make)(), void (*use)(at::Tensor&)) {
+  std::vector<std::vector<at::Tensor>> tensors(count);
   std::vector<std::thread> threads;
-  std::atomic<int> ready{0};
+  std::atomic<std::size_t> ready{0};
   {
     const py::scoped_interpreter python;
     for (auto& some : tensors) {
-      for (int i = 0; i < 20'000; ++i) some.push_back(view());
+      for (int i = 0; i < 20'000; ++i) some.push_back(make());
     }
     for (auto& some : tensors) {
       threads.emplace_back([&] {
         ++ready;
-        for (at::Tensor& tensor : some) tensor.reset();
+        for (at::Tensor& tensor : some) use(tensor);
       });
     }
     const py::gil_scoped_release without_gil;
-    while (ready < 8) std::this_thread::yield();
+    while (ready < count) std::this_thread::yield();
   }
   for (std::thread& thread : threads) thread.join();
 }
 
+void threads_drop_tensors_while_it_finalizes() {
+  use_while_it_finalizes(8, [] { return view(); }, [](at::Tensor& tensor) { tensor.reset(); });
+}
+
 void threads_write_while_it_finalizes() {
-  std::vector<std::vector<at::Tensor>> tensors(4);
-  std::vector<std::thread> threads;
-  std::atomic<int> ready{0};
-  {
-    const py::scoped_interpreter python;
-    for (auto& some : tensors) {
-      for (int i = 0; i < 20'000; ++i) some.push_back(read_only_view());
-    }
-    for (auto& some : tensors) {
-      threads.emplace_back([&] {
-        ++ready;
-        for (at::Tensor& tensor : some) tensor.mutable_data_ptr();
-      });
-    }
-    const py::gil_scoped_release without_gil;
-    while (ready < 4) std::this_thread::yield();
-  }
-  for (std::thread& thread : threads) thread.join();
+  use_while_it_finalizes(4, &read_only_view, [](at::Tensor& tensor) { tensor.mutable_data_ptr(); });
 }
 
 // Daemon threads of Python that call `function` until the interpreter ends.

@@ -7,7 +7,6 @@
 #include <ndtorch/ndtorch.h>
 #include <ndtorch/tensor_caster.h>
 #include <pybind11/embed.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,29 +14,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <string>
 #include <vector>
 
+#include "support/process.h"
+
 namespace py = pybind11;
+using test::eval;
+using test::resident_megabytes;
 
 namespace {
 
 // What the allocators may hold back, for all conversions together.
 constexpr double margin = 4;  // MB
-
-double resident_megabytes() {
-  long total = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> total >> resident;
-  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
-}
-
-py::object eval(const char* expression) {
-  py::dict names;
-  names["np"] = py::module_::import("numpy");
-  names["ml_dtypes"] = py::module_::import("ml_dtypes");
-  return py::eval(expression, names);
-}
 
 // Tensors as members, which Python gets and sets.
 struct pair {
@@ -155,7 +144,7 @@ class conversions {
       eval("np.arange(1000.)"),
       eval("np.arange(24, dtype='f4').reshape(2, 3, 4)[:, ::2]"),
       eval("np.broadcast_to(np.arange(3), (2, 3))"),
-      eval("np.zeros((2, 3), ml_dtypes.bfloat16)"),
+      eval("np.zeros((2, 3), __import__('ml_dtypes').bfloat16)"),
       eval("np.zeros(())"),
       eval("np.zeros((0, 3))"),
   };

@@ -3,7 +3,6 @@
 #include <ndtorch/ndtorch.h>
 #include <pybind11/embed.h>
 #include <pybind11/numpy.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,7 +13,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <fstream>
 #include <map>
 #include <mutex>
 #include <string>
@@ -22,7 +20,11 @@
 #include <utility>
 #include <vector>
 
+#include "support/process.h"
+
 namespace py = pybind11;
+using test::resident_megabytes;
+using test::wait_until;
 
 namespace {
 
@@ -47,15 +49,6 @@ class tensor_store {
   std::mutex mutex_;
   std::vector<at::Tensor> tensors_;
 };
-
-// Gives the GIL up until `holds`.
-template <class Condition>
-void wait_until(const Condition& holds) {
-  while (!holds()) {
-    const py::gil_scoped_release without_gil;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-}
 
 // Four threads convert and drop with the GIL, four drop without it. Ends when all references came back.
 void a_lock(long count) {
@@ -169,12 +162,6 @@ for _ in range(count):
 }
 
 // ----- memory
-
-double resident_megabytes() {
-  long total = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> total >> resident;
-  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
-}
 
 // Takes tensors and drops them, without the GIL.
 class consumer {

@@ -1,12 +1,8 @@
-#include <ndtorch/from_numpy.h>
-
-#include "tensor_capsule.h"
+#include "bind_import.h"
 
 namespace py = pybind11;
 
 void bind_import(py::module_& module) {
-  module.def("from_numpy", [](py::handle array) { return test::wrap(ndtorch::from_numpy(array)); });
+  test::bind_both_imports(module);
   module.def("tensor", [](py::handle data) { return test::wrap(ndtorch::tensor(data)); });
-  module.def("api_in_import",
-             [] { return reinterpret_cast<std::uintptr_t>(&ndtorch::detail::api()); });
 }

@@ -8,16 +8,18 @@
 
 namespace test {
 
+namespace py = pybind11;
+
 inline constexpr const char* tensor_capsule_name = "test.tensor";
 
-inline pybind11::capsule wrap(at::Tensor tensor) {
+inline py::capsule wrap(at::Tensor tensor) {
   return {new at::Tensor(std::move(tensor)), tensor_capsule_name,
           [](void* owned) { delete static_cast<at::Tensor*>(owned); }};
 }
 
-inline const at::Tensor& unwrap(const pybind11::capsule& capsule) {
+inline const at::Tensor& unwrap(const py::capsule& capsule) {
   if (PyCapsule_IsValid(capsule.ptr(), tensor_capsule_name) == 0) {
-    throw pybind11::type_error("not a tensor's capsule");
+    throw py::type_error("not a tensor's capsule");
   }
   return *capsule.get_pointer<at::Tensor>();
 }
