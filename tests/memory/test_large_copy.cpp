@@ -1,7 +1,5 @@
 // Copies that are long enough to be made in pieces, on several threads and into huge pages.
 #include <ATen/Parallel.h>
-#include <ATen/ops/all.h>
-#include <ATen/ops/eq.h>
 #include <ATen/ops/equal.h>
 #include <ndtorch/ndtorch.h>
 #include <sys/wait.h>
@@ -85,28 +83,6 @@ TEST(large_copy, keeps_the_strides_that_torch_gives_it) {
   const at::Tensor of_torch =
       ndtorch::tensor(test::eval("torch.zeros(1001, 1000, 5).permute(2, 0, 1)"));
   EXPECT_EQ(of_torch.strides(), at::IntArrayRef({1, 5000, 5}));
-}
-
-// What is seen of the allocator is the alignment, which LibTorch's own memory has by chance only.
-TEST(large_copy, of_any_memory_starts_at_a_huge_page) {
-  for (const char* const data :
-       {"np.ones(5_000_011, 'float32')", "np.ones(5_000_011, '>f4')", "torch.ones(5_000_011)",
-        "torch.ones(2_003, 2_500).T", "torch.ones(5_000_011, dtype=torch.int64)",
-        "[np.ones(2_500_001, 'float32')] * 2"}) {
-    SCOPED_TRACE(data);
-    const at::Tensor copy = ndtorch::tensor<float>(test::eval(data));
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(copy.const_data_ptr()) % (1 << 21), 0U);
-    EXPECT_TRUE(copy.eq(1).all().item<bool>());
-  }
-}
-
-TEST(large_copy, can_be_resized) {
-  at::Tensor copy = ndtorch::tensor(test::eval("np.arange(2_000_000, dtype='int64')"));
-  copy.resize_({3'000'000});
-  EXPECT_EQ(copy.size(0), 3'000'000);
-  EXPECT_EQ(copy.select(0, 1'999'999).item<std::int64_t>(), 1'999'999);
-  copy.fill_(7);
-  EXPECT_EQ(copy.select(0, 2'999'999).item<std::int64_t>(), 7);
 }
 
 TEST(large_copy, stacks_a_sequence_of_arrays) {

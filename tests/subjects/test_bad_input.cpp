@@ -1,13 +1,11 @@
 // Objects that lie, raise or change under a view, through every way in: refused or read as they are,
-// and nothing is left behind. What DLPack structures alone can say wrong is in test_dlpack.cpp, and
-// the fields of __cuda_array_interface__ are in test_holders.cpp.
+// and nothing is left behind. The fields of __cuda_array_interface__ are in test_cuda_array.cpp.
 #include <ATen/core/Tensor.h>
 #include <c10/core/StorageImpl.h>
 #include <ndtorch/ndtorch.h>
 
 #include <cstdint>
 #include <exception>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -458,16 +456,6 @@ TEST(a_subclass, is_an_array_where_numpy_ma_is_imported_only_in_part) {
   const auto is_taken = [&] { return ndtorch::from_numpy(subclass).numel() == 3; };
   EXPECT_NO_THROW(EXPECT_TRUE(is_taken()));
   modules["numpy.ma"] = ma;
-}
-
-TEST(large_memory, that_there_is_not_is_named_with_its_size) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "the sanitizer ends the process there";
-#endif
-  const py::object array = eval("np.broadcast_to(np.float32(3), (2**44,))");
-  EXPECT_EQ(message_of<std::bad_alloc>([&] { ndtorch::tensor(array); }),
-            "can't allocate 70368744177664 bytes for a tensor. Free memory, or convert the data in "
-            "parts.");
 }
 
 TEST(a_writable_array, that_becomes_read_only_under_a_tensor_is_exported_as_such) {
