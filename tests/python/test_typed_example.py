@@ -175,7 +175,7 @@ def test_the_demo_runs_and_explains():
     assert result.stdout.count("    TypeError: ") == 3
     assert result.stdout.count("incompatible function arguments:") == 3
     for line in [
-        '1. lengths(points: typing.Annotated[numpy.typing.NDArray[numpy.float32], "[m, 3]"])',
+        '1. lengths(points: typing.Annotated[numpy.typing.NDArray[numpy.float32], "[m, 3]", "read-only"])',
         "array([ 5., 13.], dtype=float32)",
         "array([[13.,  4.,  0.],",
         "array([2.25, 4.25, 3.  ])",

@@ -31,7 +31,7 @@ def center(points: typing.Annotated[numpy.typing.ArrayLike, numpy.float64, "[m, 
     The points' mean, weighted or not.
     """
 @typing.overload
-def lengths(points: typing.Annotated[numpy.typing.NDArray[numpy.float32], "[m, 3]"]) -> typing.Annotated[numpy.typing.NDArray[numpy.float32], "[m]", "flags.writeable"]:
+def lengths(points: typing.Annotated[numpy.typing.NDArray[numpy.float32], "[m, 3]", "read-only"]) -> typing.Annotated[numpy.typing.NDArray[numpy.float32], "[m]", "flags.writeable"]:
     """
     Each point's distance from the origin.
     """
