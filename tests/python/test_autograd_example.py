@@ -3,18 +3,16 @@
 The directory with the built module has to be on PYTHONPATH.
 """
 
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+
+from support import ROOT, run_python
 
 torch = pytest.importorskip("torch")
 
 import swish  # noqa: E402  # libtorch_python comes with torch
 
-DEMO = pathlib.Path(__file__).parents[2] / "examples" / "autograd" / "demo.py"
+DEMO = ROOT / "examples" / "autograd" / "demo.py"
 
 
 @pytest.fixture
@@ -58,8 +56,7 @@ def test_integers_are_refused_with_an_error_of_pythons():
 
 
 def test_the_demo_runs():
-    result = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    assert "gradcheck: True" in result.stdout
-    first, last = result.stdout.splitlines()[-1].split("loss ")[1].split(" -> ")
+    printed = run_python(DEMO).stdout
+    assert "gradcheck: True" in printed
+    first, last = printed.splitlines()[-1].split("loss ")[1].split(" -> ")
     assert float(last) < float(first) / 100

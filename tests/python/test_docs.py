@@ -7,13 +7,11 @@ import os
 import pathlib
 import re
 import runpy
-import subprocess
-import sys
 
 import first
 import pytest
 
-from support import MAKE_TARGETS, ROOT, blocks, blocks_in
+from support import MAKE_TARGETS, ROOT, blocks, blocks_in, run_python
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SCRIPTS = sorted((ROOT / "docs/snippets").glob("*.py"))
@@ -86,9 +84,7 @@ def test_a_pages_other_python_is_of_a_script(page):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_the_pages_scripts_run(script):
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    results = {line.split(": ")[1].strip() for line in done.stdout.splitlines()}
+    results = {line.split(": ")[1].strip() for line in run_python(script).stdout.splitlines()}
     assert len(results) == 1  # each way gives the same
 
 

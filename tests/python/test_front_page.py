@@ -6,18 +6,18 @@ configured.
 
 import gc
 import importlib
-import pathlib
-import subprocess
+import signal
 import sys
 import warnings
 
 import numpy as np
 import pytest
 
+from support import ROOT, run_python
+
 torch = pytest.importorskip("torch")
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
-ROOT = pathlib.Path(__file__).parents[2]
 HEAD = ["", "ndtorch", "`from_blob` by hand", "`torch/extension.h`", "nanobind"]
 MODULES = ["peer_ndtorch", "peer_by_hand", "peer_torch", "peer_nanobind"]
 
@@ -80,7 +80,7 @@ def warns_and_writes(make):
         # Once in a process: PyTorch warns the first time only.
         code = ("import numpy as np, torch, warnings; warnings.simplefilter('error');"
                 "x = np.ones(3); x.flags.writeable = False; torch.from_numpy(x)")
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        done = run_python("-c", code, statuses=(1,))
         assert "UserWarning: The given NumPy array is not writable" in done.stderr
         writes(lambda: array, [2, 2, 2])(peer)
     return check
@@ -111,7 +111,7 @@ def drops_without_the_gil(peer):
     """Also a crash, where pybind11 looks whether who drops a reference has the GIL (without NDEBUG)."""
     code = (f"import sys; sys.path[:0] = {sys.path!r}; import numpy as np, {peer.__name__} as peer;"
             "x = np.ones(3, 'f4'); peer.keep(x); peer.drops(); print(peer.dropped_with_gil())")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = run_python("-c", code, statuses=(0, -signal.SIGABRT))
     assert done.stdout.strip() == "False" or "dec_ref() is being called while the GIL" in done.stderr
 
 
