@@ -174,9 +174,8 @@ void run_argument(const checked_array& array, bool convert) {
   using type = tensor_t<Constraints...>;
   constexpr const auto& wants = type::constraints;
   const bool as_it_is = array.viewable() && meets(wants, array.of(), /*shape_only=*/false);
-  const bool may_cast =
-      !wants.has_dtype() ||
-      ndtorch::detail::may_cast(array.of().type->type, wants.dtype, wants.cast);
+  const bool may_cast = !wants.has_dtype() ||
+                        ndtorch::detail::may_cast(array.of().type->type, wants.dtype, wants.cast);
   const bool as_copy = convert && !wants.writes && array.of().copyable() && may_cast &&
                        meets(wants, array.of(), /*shape_only=*/true);
   if (as_copy && !as_it_is && !array.has_elements()) return;  // too large to copy

@@ -400,8 +400,8 @@ void dlpack_case(input& bytes) {
   run(
       of_dlpack_typed,
       [](py::handle object) {
-        return tensor_t<const float, ndtorch::c_contig, ndtorch::any_cast>::from(
-            object, /*convert=*/true);
+        return tensor_t<const float, ndtorch::c_contig, ndtorch::any_cast>::from(object,
+                                                                                 /*convert=*/true);
       },
       look);
 }

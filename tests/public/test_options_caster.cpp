@@ -20,11 +20,13 @@ using test::is_true;
 
 PYBIND11_EMBEDDED_MODULE(optioned, module) {
   module.def("dtype", [](at::ScalarType type) { return type; }, py::arg("dtype"));
-  module.def("maybe", [](std::optional<at::ScalarType> type) { return type; },
-             py::arg("dtype") = py::none());
+  module.def(
+      "maybe", [](std::optional<at::ScalarType> type) { return type; },
+      py::arg("dtype") = py::none());
   module.def("device", [](const at::Device& device) { return device; }, py::arg("device"));
-  module.def("options", [](const at::TensorOptions& options) { return options; },
-             py::arg("options") = py::none());
+  module.def(
+      "options", [](const at::TensorOptions& options) { return options; },
+      py::arg("options") = py::none());
   module.def("zeros", [](const std::vector<std::int64_t>& sizes, const py::kwargs& options) {
     return ndtorch::tensor_t<>(at::zeros(sizes, ndtorch::tensor_options(options)));
   });
@@ -41,7 +43,8 @@ std::string refused(const std::string& expression) {
 }
 
 TEST(scalar_type_caster, takes_every_name_of_a_dtype) {
-  for (const char* dtype : {"np.dtype('f4')", "np.float32", "'float32'", "'<f4'", "torch.float32"}) {
+  for (const char* dtype :
+       {"np.dtype('f4')", "np.float32", "'float32'", "'<f4'", "torch.float32"}) {
     SCOPED_TRACE(dtype);
     EXPECT_TRUE(call("m.dtype(" + std::string(dtype) + ")").equal(eval("np.dtype('f4')")));
   }
@@ -53,8 +56,9 @@ TEST(scalar_type_caster, takes_every_name_of_a_dtype) {
 
 TEST(scalar_type_caster, refuses_what_is_no_dtype_and_says_why) {
   const std::string no_dtype = refused("m.dtype('nonsense')");
-  EXPECT_CONTAINS(no_dtype, "dtype(): incompatible function arguments: argument 'dtype': expected "
-                            "a NumPy dtype");
+  EXPECT_CONTAINS(no_dtype,
+                  "dtype(): incompatible function arguments: argument 'dtype': expected "
+                  "a NumPy dtype");
   EXPECT_CONTAINS(refused("m.dtype(object)"), "The only supported types are: float64");
   EXPECT_CONTAINS(refused("m.dtype(torch.quint8)"), "can't convert torch.quint8");
 }
@@ -72,8 +76,9 @@ TEST(device_caster, takes_names_and_torch_devices) {
   EXPECT_TRUE(is_true("x == 'cuda:1'", call("m.device('cuda:1')")));
   EXPECT_TRUE(is_true("x == 'cuda:1'", call("m.device(torch.device('cuda', 1))")));
   EXPECT_TRUE(is_true("x == 'meta'", call("m.device(torch.empty(0, device='meta').device)")));
-  EXPECT_CONTAINS(refused("m.device(3)"), "argument 'device': expected a device (got int). Pass a "
-                                          "string such as \"cuda:1\", or a torch.device.");
+  EXPECT_CONTAINS(refused("m.device(3)"),
+                  "argument 'device': expected a device (got int). Pass a "
+                  "string such as \"cuda:1\", or a torch.device.");
   EXPECT_CONTAINS(refused("m.device('nowhere')"), "nowhere");
 }
 
