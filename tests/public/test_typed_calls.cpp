@@ -517,8 +517,11 @@ TEST(explain_mismatches, of_a_module_reaches_all_that_is_in_it) {
     SCOPED_TRACE(call);
     const auto raised = test::raised_by([&] { eval(call, py::arg("m") = module); });
     EXPECT_EQ(raised.type, "TypeError");
-    EXPECT_CONTAINS(raised.text, "incompatible function arguments: argument ");
+    EXPECT_CONTAINS(raised.text, "(): incompatible function arguments: argument ");
   }
+  const auto of_setter =
+      test::raised_by([&] { eval("setattr(m.settings(), 'gain', 'x')", py::arg("m") = module); });
+  EXPECT_EQ(of_setter.text.find("settings.gain(): incompatible"), 0U) << of_setter.text;
   eval("setattr(m.settings(), 'gain', [1, 2])", py::arg("m") = module);
 }
 

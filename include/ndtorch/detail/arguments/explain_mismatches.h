@@ -120,14 +120,19 @@ inline py::object readable_again(py::handle object, bool has_items = true) {
   return is_list ? py::object(items) : py::object(py::tuple(items));
 }
 
-// pybind11's own records of a function's overloads, without the one that explains.
+// pybind11's own records of a function's overloads, without the one that explains; none where pybind11
+// didn't make the function.
 inline std::vector<const py::detail::function_record*> overloads_of(py::handle function) {
   std::vector<const py::detail::function_record*> overloads;
-  PyObject* const self = PyCFunction_GET_SELF(function.ptr());
+  PyObject* const self =
+      PyCFunction_Check(function.ptr()) != 0 ? PyCFunction_GET_SELF(function.ptr()) : nullptr;
+  if (self == nullptr) return overloads;
 #if PYBIND11_VERSION_MAJOR >= 3
   const py::detail::function_record* record = py::detail::function_record_ptr_from_PyObject(self);
 #else
+  if (PyCapsule_CheckExact(self) == 0) return overloads;
   const auto capsule = py::reinterpret_borrow<py::capsule>(self);
+  if (!py::detail::is_function_record_capsule(capsule)) return overloads;
   const py::detail::function_record* record = capsule.get_pointer<py::detail::function_record>();
 #endif
   for (; record != nullptr; record = record->next) {
@@ -136,9 +141,10 @@ inline std::vector<const py::detail::function_record*> overloads_of(py::handle f
   return overloads;
 }
 
-// Calls the function once more to hear from the casters, and says what they did.
-inline py::object call_and_explain(py::handle function, const py::args& args,
-                                   const py::kwargs& kwargs, bool has_self) {
+// Calls the function once more to hear from the casters, and says what they did. `name` is what the
+// function is called in an error.
+inline py::object call_and_explain(py::handle function, const std::string& name,
+                                   const py::args& args, const py::kwargs& kwargs, bool has_self) {
   bool used_up = false;
   const auto read_again = [&](py::handle argument) {
     py::object again = readable_again(argument);
@@ -151,7 +157,7 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
     const bool is_self = has_self && readable.empty();  // which no caster reads, be it an iterator
     readable.append(is_self ? py::reinterpret_borrow<py::object>(argument) : read_again(argument));
   }
-  for (const auto& [name, value] : kwargs) readable_by_name[name] = read_again(value);
+  for (const auto& [key, value] : kwargs) readable_by_name[key] = read_again(value);
   explanation why(function, readable, readable_by_name);
   try {
     return function(*readable, **readable_by_name);  // another answer than before
@@ -162,9 +168,9 @@ inline py::object call_and_explain(py::handle function, const py::args& args,
   if (overloads.empty() || overloads.front()->is_operator) {
     return py::reinterpret_borrow<py::object>(Py_NotImplemented);  // Python asks the other operand
   }
-  std::string text =
-      mismatched_call(overloads, py::tuple(readable), readable_by_name, why.refusals(), has_self)
-          .text();
+  std::string text = mismatched_call(name, overloads, py::tuple(readable), readable_by_name,
+                                     why.refusals(), has_self)
+                         .text();
   if (used_up) {
     text +=
         "\n\nAn iterator among the arguments can be read only once, and was not read again to say "
@@ -224,20 +230,28 @@ namespace ndtorch {
 namespace [[gnu::visibility("hidden")]] detail {
 
 // Adds to a function that pybind11 made in `scope`, a module or a class, the overload that explains. Says
-// whether it is one.
-inline bool add_last_resort(py::handle scope, const py::object& function, bool is_method) {
-  if (!function || PyCFunction_Check(function.ptr()) == 0) return false;
+// whether it is one. A property's setter has no name of its own.
+inline bool add_last_resort(py::handle scope, const py::object& function,
+                            const std::string& setter = "") {
+  if (!function) return false;
+  const auto known = overloads_of(function);
+  if (known.empty()) return false;
+  const py::detail::function_record& first = *known.front();
+  // pybind11 chains functions of one scope. The setter of a static property has none.
+  if (first.scope && !first.scope.is(scope)) return false;
+  const std::string name = setter.empty() ? first.name : setter;
+  const bool is_method = first.is_method;
   PyMethodDef* const definition = reinterpret_cast<PyCFunctionObject*>(function.ptr())->m_ml;
   const std::string doc = definition->ml_doc != nullptr ? definition->ml_doc : "";
 
   // Stands for an argument that wasn't given. The function isn't held: it holds its overloads.
   const py::object nothing = py::module_::import("builtins").attr("object")();
   const py::cpp_function overload(
-      [function = py::handle(function), nothing, is_method](
-          const last_resort& first, const last_resort& second, const py::args& rest,
+      [function = py::handle(function), nothing, name, is_method](
+          const last_resort& one_given, const last_resort& next_given, const py::args& rest,
           const py::kwargs& kwargs) {
         py::list given;
-        for (const last_resort* one : {&first, &second}) {
+        for (const last_resort* one : {&one_given, &next_given}) {
           if (!one->argument.is(nothing)) given.append(one->argument);
         }
         for (const py::handle& argument : rest) given.append(argument);
@@ -246,12 +260,12 @@ inline bool add_last_resort(py::handle scope, const py::object& function, bool i
           // After a result pybind11 would take a constructor's object for made.
           throw py::type_error("");
         }
-        return call_and_explain(function, py::args(py::tuple(given)), kwargs, is_method);
+        return call_and_explain(function, name, py::args(py::tuple(given)), kwargs, is_method);
       },
       // Names that no keyword has, the first as long as the `self` that pybind11 cuts off for a
       // constructor's message.
       py::sibling(function), py::arg("any.") = last_resort{nothing},
-      py::arg("any..") = last_resort{nothing}, method_of{scope, is_method});
+      py::arg("any..") = last_resort{nothing}, method_of{first.scope, is_method});
   // Else pybind11 made a new function of it: this one is a base class's, or not pybind11's at all.
   if (!py::detail::get_function(overload).is(function)) return false;
   // pybind11 has rewritten the docstring, which isn't about this overload. It frees the text itself.
@@ -271,9 +285,7 @@ inline py::object function_in(py::handle entry) {
 }
 
 inline bool explain_entry(py::handle scope, py::handle entry) {
-  const bool is_method =
-      PyType_Check(scope.ptr()) != 0 && entry && Py_TYPE(entry.ptr()) != &PyStaticMethod_Type;
-  return add_last_resort(scope, function_in(entry), is_method);
+  return add_last_resort(scope, function_in(entry));
 }
 
 // The same of all that a module or a class has: functions, methods, constructors, the setters of properties,
@@ -286,7 +298,8 @@ inline void explain_all(py::handle scope) {
       py::reinterpret_steal<py::list>(PyMapping_Items(py::object(scope.attr("__dict__")).ptr()));
   if (!entries) throw_python_error();
   for (const py::handle pair : entries) {
-    const py::object entry = py::reinterpret_borrow<py::tuple>(pair)[1];
+    const auto [key, entry] = std::pair<py::object, py::object>(
+        py::reinterpret_borrow<py::tuple>(pair)[0], py::reinterpret_borrow<py::tuple>(pair)[1]);
     if (PyType_Check(entry.ptr()) != 0) {
       // One that was made here: not a base class's, nor another module's.
       const bool is_bound =
@@ -299,8 +312,8 @@ inline void explain_all(py::handle scope) {
     } else if (PyModule_Check(entry.ptr()) != 0) {
       if (name(entry).rfind(name(scope) + ".", 0) == 0) explain_all(entry);
     } else if (PyObject_TypeCheck(entry.ptr(), &PyProperty_Type) != 0) {
-      const bool is_static = Py_TYPE(entry.ptr()) != &PyProperty_Type;  // pybind11's own type
-      add_last_resort(scope, function_in(py::object(entry.attr("fset"))), !is_static);
+      add_last_resort(scope, function_in(py::object(entry.attr("fset"))),
+                      name(scope) + "." + utf8(py::str(key)));
     } else {
       explain_entry(scope, entry);
     }

@@ -109,9 +109,11 @@ inline std::string short_text(py::handle object) {
 
 class mismatched_call {
  public:
-  mismatched_call(std::vector<const py::detail::function_record*> overloads, py::tuple args,
-                  py::dict kwargs, const std::vector<refused_argument>& refusals, bool has_self)
-      : overloads_(std::move(overloads)),
+  mismatched_call(std::string name, std::vector<const py::detail::function_record*> overloads,
+                  py::tuple args, py::dict kwargs, const std::vector<refused_argument>& refusals,
+                  bool has_self)
+      : name_(std::move(name)),
+        overloads_(std::move(overloads)),
         args_(std::move(args)),
         kwargs_(std::move(kwargs)),
         refusals_(refusals),
@@ -120,7 +122,7 @@ class mismatched_call {
   // The reasons first, then what would do, then what came.
   std::string text() const {
     const py::detail::function_record& first = *overloads_.front();
-    std::string text = std::string(first.name) + "(): incompatible " +
+    std::string text = name_ + "(): incompatible " +
                        (first.is_constructor ? "constructor" : "function") + " arguments";
     const std::vector<said_reason> reasons = all_reasons();
     if (reasons.size() == 1 && reasons.front().overloads.size() == overloads_.size()) {
@@ -333,6 +335,7 @@ class mismatched_call {
     return text.empty() ? "nothing" : text;
   }
 
+  std::string name_;
   std::vector<const py::detail::function_record*> overloads_;
   py::tuple args_;
   py::dict kwargs_;
