@@ -137,8 +137,8 @@ GOOD = {
         lambda: np.ma.masked_array([1.0, 2.0], [False, False]),
         {"which": "double", "which_exactly": "double", "which_at_all": "double"},
     ),
-    # No overload shares it, and the first that may convert does.
-    "reversed": (lambda: np.arange(3.0)[::-1], {"which": "double", "which_at_all": "bool"}),
+    # No overload shares it, and the first that may convert it does: floats are no bools.
+    "reversed": (lambda: np.arange(3.0)[::-1], {"which": "double", "which_at_all": "double"}),
     "ctypes": (
         lambda: (ctypes.c_double * 3)(),
         {"which": "double", "which_exactly": "double", "which_at_all": "double"},
