@@ -108,11 +108,11 @@ struct shape_rule : rule {
 
 template <std::int64_t... Sizes>
 struct constraint<shape<Sizes...>> {
-  static_assert(((Sizes >= -1) && ...), "ndtorch: a size in shape<...> is -1 (any) or the size");
-  static_assert(sizeof...(Sizes) <= max_ndim, "ndtorch: NumPy has at most 64 dimensions");
   using rule = shape_rule;
   template <class Requirements>
   static constexpr void add_to(Requirements& wants) {
+    static_assert(((Sizes >= -1) && ...), "ndtorch: a size in shape<...> is -1 (any) or the size");
+    static_assert(sizeof...(Sizes) <= max_ndim, "ndtorch: NumPy has at most 64 dimensions");
     wants.ndim = sizeof...(Sizes);
     wants.has_sizes = true;
     [[maybe_unused]] std::size_t axis = 0;
@@ -122,10 +122,10 @@ struct constraint<shape<Sizes...>> {
 
 template <std::size_t Count>
 struct constraint<ndim<Count>> {
-  static_assert(Count <= max_ndim, "ndtorch: NumPy has at most 64 dimensions");
   using rule = shape_rule;
   template <class Requirements>
   static constexpr void add_to(Requirements& wants) {
+    static_assert(Count <= max_ndim, "ndtorch: NumPy has at most 64 dimensions");
     wants.ndim = Count;
   }
 };
