@@ -35,7 +35,7 @@ namespace pybind11::detail {
 template <>
 struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one of the two headers
   static constexpr auto name = ndtorch::detail::io_text(
-      ndtorch::detail::argument_text<ndtorch::detail::folded<ndtorch::writable>>(),
+      ndtorch::detail::argument_text<ndtorch::detail::folded<ndtorch::detail::at_tensor>>(),
       ndtorch::detail::result_text<ndtorch::detail::folded<>>());
 
   bool load(handle source, bool convert) { return caster_.load(source, convert); }
@@ -61,7 +61,7 @@ struct type_caster<at::Tensor> {  // torch/extension.h has one too: include one 
  private:
   at::Tensor& value() { return caster_; }
 
-  make_caster<ndtorch::tensor_t<ndtorch::writable, ndtorch::detail::at_tensor>> caster_;
+  make_caster<ndtorch::tensor_t<ndtorch::detail::at_tensor>> caster_;
 };
 
 template <>

@@ -65,8 +65,8 @@ namespace ndtorch {
 // A const one, and none, takes read-only memory too, and in pybind11's converting pass what as_tensor()
 // takes: other orders and devices, numbers and sequences are copied, and other dtypes where
 // np.can_cast(from, to, "same_kind") holds, so not floats to ints nor complex numbers to real ones.
-// py::arg().noconvert() forbids all that. The const is your promise: at::Tensor's own functions, such as add_(), still write into an array that may be written
-// (else to a copy, see on_read_only).
+// py::arg().noconvert() forbids all that. The const is your promise: at::Tensor's own functions, such as add_(),
+// still write into an array that may be written (else to a copy, see on_read_only).
 // A DLPack capsule is taken when the function is called with it, and not where an overload refuses it.
 // As a result it becomes a NumPy array, as numpy() makes it, or None where it is undefined; a read-only array
 // where the element type is const.

@@ -51,22 +51,16 @@ struct access_rule : rule {
 };
 
 template <>
-struct constraint<writable> {
-  using rule = access_rule;
-  template <class Requirements>
-  static constexpr void add_to(Requirements& wants) {
-    wants.writes = true;
-  }
-};
+struct constraint<writable> : sets<&access_rule::writes, true> {};
 
-// Of no rule's count: beside writable.
+// writable, for ndtorch/tensor_caster.h.
 struct at_tensor {};
 template <>
 struct constraint<at_tensor> {
-  using rule = void;
+  using rule = access_rule;
   template <class Requirements>
   static constexpr void add_to(Requirements& wants) {
-    wants.is_at_tensor = true;
+    wants.writes = wants.is_at_tensor = true;
   }
 };
 

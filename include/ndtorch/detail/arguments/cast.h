@@ -46,22 +46,10 @@ struct cast_rule : rule {
 };
 
 template <>
-struct constraint<exact_dtype> {
-  using rule = cast_rule;
-  template <class Requirements>
-  static constexpr void add_to(Requirements& wants) {
-    wants.cast = casting::none;
-  }
-};
+struct constraint<exact_dtype> : sets<&cast_rule::cast, casting::none> {};
 
 template <>
-struct constraint<any_cast> {
-  using rule = cast_rule;
-  template <class Requirements>
-  static constexpr void add_to(Requirements& wants) {
-    wants.cast = casting::any;
-  }
-};
+struct constraint<any_cast> : sets<&cast_rule::cast, casting::any> {};
 
 }  // namespace detail
 }  // namespace ndtorch

@@ -63,31 +63,13 @@ struct order_rule : rule {
 };
 
 template <>
-struct constraint<c_contig> {
-  using rule = order_rule;
-  template <class Requirements>
-  static constexpr void add_to(Requirements& wants) {
-    wants.order = axis_order::c;
-  }
-};
+struct constraint<c_contig> : sets<&order_rule::order, axis_order::c> {};
 
 template <>
-struct constraint<any_contig> {
-  using rule = order_rule;
-  template <class Requirements>
-  static constexpr void add_to(Requirements& wants) {
-    wants.order = axis_order::c_or_f;
-  }
-};
+struct constraint<any_contig> : sets<&order_rule::order, axis_order::c_or_f> {};
 
 template <>
-struct constraint<f_contig> {
-  using rule = order_rule;
-  template <class Requirements>
-  static constexpr void add_to(Requirements& wants) {
-    wants.order = axis_order::f;
-  }
-};
+struct constraint<f_contig> : sets<&order_rule::order, axis_order::f> {};
 
 }  // namespace detail
 }  // namespace ndtorch

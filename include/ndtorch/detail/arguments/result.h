@@ -33,20 +33,12 @@ struct result_rule : rule {
   }
 };
 
-template <result_form Form>
-struct returning_constraint {
-  using rule = result_rule;
-  template <class Requirements>
-  static constexpr void add_to(Requirements& wants) {
-    wants.result = Form;
-  }
-};
 template <>
-struct constraint<returns::numpy> : returning_constraint<result_form::numpy> {};
+struct constraint<returns::numpy> : sets<&result_rule::result, result_form::numpy> {};
 template <>
-struct constraint<returns::torch> : returning_constraint<result_form::torch> {};
+struct constraint<returns::torch> : sets<&result_rule::result, result_form::torch> {};
 template <>
-struct constraint<returns::dlpack> : returning_constraint<result_form::dlpack> {};
+struct constraint<returns::dlpack> : sets<&result_rule::result, result_form::dlpack> {};
 
 }  // namespace detail
 }  // namespace ndtorch

@@ -56,5 +56,17 @@ struct rule {
 template <class Argument>
 struct constraint;
 
+// A constraint that sets one field of its rule.
+template <auto Field, auto Value>
+struct sets;
+template <class Rule, class T, T Rule::* Field, auto Value>
+struct sets<Field, Value> {
+  using rule = Rule;
+  template <class Requirements>
+  static constexpr void add_to(Requirements& wants) {
+    wants.*Field = Value;
+  }
+};
+
 }  // namespace detail
 }  // namespace ndtorch
